@@ -1,0 +1,1 @@
+"""Release orchestration with approval gates: one version, every registry, exactly the approved bytes."""

@@ -1,0 +1,5 @@
+"""``python -m releaser``."""
+
+from releaser.faces.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,434 @@
+"""The one HTTP client: time-outs on every phase, bounded answers, no redirects, no plain text off this machine.
+
+Reads are repeated when the outside stumbles, writes never are: what became of a write is for a read to say.
+Nothing of httpx, and no secret, leaves this module.
+"""
+
+from __future__ import annotations
+
+import base64
+import random as _random
+import re
+import threading
+import time
+import zlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from releaser.engine.ports import Clock, Receipt, Sent
+from releaser.errors import ExternalError
+
+if TYPE_CHECKING:
+    import httpx
+
+Shape = TypeVar("Shape", bound=BaseModel)
+
+MAX_ANSWER = 16 << 20  # bytes, decoded
+RETRIES = 4  # of a read
+READ_WAIT = 60.0  # seconds: the longest that a read waits because it was told to
+WRITE_WAIT = 600.0  # seconds: crates.io asks for up to ten minutes between new crates (its src/rate_limiter.rs)
+DEADLINE = timedelta(minutes=5)  # for a whole answer, however steadily it drips
+CHUNK = 3 << 18  # bytes; a multiple of three, so that Base64 needs no padding in between
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+_READS = frozenset({"GET", "HEAD"})
+_REFUSALS = frozenset({400, 401, 403, 404, 409, 413, 422})
+# By prefix (X190… is Base64 of "__token__", JWTs begin with eyJ), then by the header they stand in.
+_SECRET = re.compile(
+    r"(?:pypi-|(?<![A-Za-z])cio|npm_|gh[oprsu]_|github_pat_|X190b2tlbl9f)[A-Za-z0-9_~+/=-]{16,}"
+    r"|eyJ[A-Za-z0-9._~+/=%-]{12,}"
+    r"|(?i:(?<=bearer )|(?<=basic ))[A-Za-z0-9._~+/=-]{20,}"
+    r"|(?i:(?<=authorization: )|(?<=authorization:)|(?<=authorization=))[^\s,;]+(?: [^\s,;]+)?"
+)
+
+
+def redact(text: str) -> str:
+    """*text* without anything that has the form of a credential: by its prefix or by the header it stands in."""
+    return _SECRET.sub("[redacted]", text)
+
+
+def plain(text: str, limit: int = 300) -> str:
+    """A stranger's *text* for one line of ours: printable, redacted, at most *limit* characters."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    safe = redact(line)
+    return safe if len(safe) <= limit else safe[: limit - 1] + "…"
+
+
+def retry_after(headers: Mapping[str, str], now: datetime, cap: float = READ_WAIT) -> float | None:
+    """The seconds that ``Retry-After`` asks for, between 0 and *cap*; None without a readable one.
+
+    Both forms of RFC 9110 section 10.2.3: a number of seconds, or a date. *headers* have lower-case names.
+    """
+    value = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"-?[0-9]{1,12}", value):
+        seconds = float(value)
+    else:
+        try:
+            moment = parsedate_to_datetime(value)
+        except (ValueError, OverflowError):
+            return None
+        seconds = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
+    return min(max(seconds, 0.0), cap)
+
+
+@dataclass(frozen=True, slots=True)
+class Base64:
+    """A file that is sent in Base64 (RFC 4648 section 4)."""
+
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A request body of known length made of byte strings and files, read while it is sent in constant memory."""
+
+    parts: tuple[bytes | Path | Base64, ...]
+
+    @property
+    def length(self) -> int:
+        """In bytes."""
+        return sum(_length(part) for part in self.parts)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self.parts:
+            match part:
+                case bytes():
+                    yield part
+                case Path():
+                    yield from _pieces(part)
+                case Base64(file):
+                    yield from map(base64.b64encode, _pieces(file))
+
+
+def _length(part: bytes | Path | Base64) -> int:
+    match part:
+        case bytes():
+            return len(part)
+        case Path():
+            return part.stat().st_size
+        case Base64(file):
+            return (file.stat().st_size + 2) // 3 * 4
+
+
+def _pieces(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as source:
+        while piece := source.read(CHUNK):
+            yield piece
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer, read to its end. Header names are in lower case; ``url`` has no query."""
+
+    url: str
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON; raises ExternalError ``answer-unreadable`` when it is none."""
+        import json
+
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError) as exc:
+            raise self.unreadable(f"not JSON: {self.body[:80].decode(errors='replace')}") from exc
+
+    def read(self, shape: type[Shape]) -> Shape:
+        """The body as a *shape*, unknown keys ignored; raises ExternalError ``answer-unreadable`` otherwise."""
+        try:
+            return shape.model_validate_json(self.body)
+        except ValidationError as exc:
+            first = exc.errors()[0]
+            raise self.unreadable(f"{'.'.join(map(str, first['loc']))} {first['msg']}".strip()) from exc
+
+    @property
+    def said(self) -> str:
+        """The remote's own words, redacted, on one line.
+
+        From the JSON errors of crates.io (``errors[].detail``), PyPI (``errors[].description``), npm (``error``)
+        and GitHub (``message``); else the reason phrase, which is where PyPI puts its message.
+        """
+        try:
+            value = self.json()
+        except ExternalError:
+            value = None
+        found: list[Any] = []
+        if isinstance(value, dict):
+            errors = value.get("errors")
+            for item in errors if isinstance(errors, list) else ():
+                if isinstance(item, dict):
+                    found += [item.get("detail") or item.get("description")]
+            found += [] if any(found) else [value.get("error"), value.get("message")]
+        words = "; ".join(w for w in found if isinstance(w, str) and w)
+        return plain(words or self.reason) or f"status {self.status}"
+
+    def unreadable(self, found: str) -> ExternalError:
+        """This answer is not one of those that its kind of question has."""
+        return ExternalError(
+            "answer-unreadable",
+            "an answer could not be understood, so nothing is known",
+            object=self.url,
+            found=plain(found),
+            wanted="the documented answer",
+            hint="run the same command again; if it stays, compare the address and look at the service's status page",
+        )
+
+    def unexpected(self) -> ExternalError:
+        """This status is not one of those that its kind of question has."""
+        if self.status == 429 or self.status >= 500:
+            return _unreachable(self.url, f"{self.status} {self.said}")
+        return self.unreadable(f"{self.status} {self.said}")
+
+
+class Client:
+    """One lazily made connection pool, safe to use from many threads.
+
+    *allowed_hosts* None means any host over https; plain http is for loopback alone. *random* gives numbers
+    from 0 to 1 for the jitter between two reads. Proxies of the environment are used, never for loopback.
+    """
+
+    def __init__(
+        self,
+        allowed_hosts: Collection[str] | None = None,
+        user_agent: str | None = None,
+        transport: httpx.BaseTransport | None = None,
+        clock: Clock | None = None,
+        random: Callable[[], float] = _random.random,
+    ) -> None:
+        self.clock: Clock = clock or _WallClock()
+        self._allowed = None if allowed_hosts is None else frozenset(allowed_hosts)
+        self._user_agent = user_agent
+        self._transport = transport
+        self._random = random
+        self._lock = threading.Lock()
+        self._pool: httpx.Client | None = None
+
+    def close(self) -> None:
+        """Close every connection; the next request opens new ones."""
+        with self._lock:
+            if self._pool is not None:
+                self._pool.close()
+                self._pool = None
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | Body | None = None,
+        limit: int = MAX_ANSWER,
+    ) -> Reply:
+        """The answer to one request, whatever its status; redirects are answers.
+
+        A read that fails in transport or is answered 429 or 5xx is repeated up to `RETRIES` times. Raises
+        ExternalError ``transport-insecure`` and ``host-not-allowed`` before anything is sent,
+        ``outside-unreachable`` for no answer (and for a read's last 429 or 5xx), ``answer-too-large`` above
+        *limit* bytes and ``answer-unreadable`` for an encoding that was not asked for.
+        """
+        self._check(url)
+        left = RETRIES if method in _READS else 0
+        while True:
+            try:
+                reply = self._exchange(method, url, dict(headers or {}), content, limit)
+            except ExternalError as error:
+                if not left or error.code != "outside-unreachable":
+                    raise
+                wait = None
+            else:
+                if method not in _READS or not (reply.status == 429 or reply.status >= 500):
+                    return reply
+                if not left:
+                    raise reply.unexpected()
+                wait = retry_after(reply.headers, self.clock.now())
+            backoff = 2.0 ** (RETRIES - left - 1) * (0.5 + self._random() / 2)
+            self.clock.sleep(backoff if wait is None else wait)
+            left -= 1
+
+    def write(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        content: bytes | Body,
+        means: Callable[[Reply], Sent | None],
+    ) -> Receipt:
+        """Send once and say what the answer says; *means* knows the documented answers, None for others.
+
+        Of those 429 and 503 are "later", the clean refusals of HTTP are refusals, and everything else, silence
+        included, is unknown. Raises ExternalError only when nothing may be sent to *url* at all.
+        """
+        self._check(url)
+        try:
+            reply = self.request(method, url, headers=headers, content=content)
+        except ExternalError as error:
+            return Receipt(Sent.UNKNOWN, f"{error.message}: {error.found}")
+        sent = means(reply) or _by_status(reply.status)
+        wait = retry_after(reply.headers, self.clock.now(), WRITE_WAIT) if sent is Sent.LATER else None
+        return Receipt(sent, "" if sent is Sent.ACCEPTED else f"{reply.status} {reply.said}", wait or 0.0)
+
+    def _check(self, url: str) -> None:
+        import httpx
+
+        try:
+            parsed = httpx.URL(url)  # the parser that will connect
+        except httpx.InvalidURL as exc:
+            raise _forbidden("transport-insecure", url, str(exc), "an https URL") from exc
+        if parsed.scheme != "https" and not (parsed.scheme == "http" and parsed.host in LOOPBACK):
+            raise _forbidden("transport-insecure", url, f"{parsed.scheme}://{parsed.host}", "https")
+        if self._allowed is not None and parsed.host not in self._allowed:
+            raise _forbidden("host-not-allowed", url, parsed.host, ", ".join(sorted(self._allowed)))
+
+    def _client(self) -> httpx.Client:
+        import httpx
+
+        with self._lock:
+            if self._pool is None:
+                self._pool = httpx.Client(
+                    transport=self._transport,
+                    timeout=httpx.Timeout(connect=10.0, read=60.0, write=60.0, pool=60.0),
+                    follow_redirects=False,
+                    headers={"User-Agent": self._user_agent or _user_agent(), "Accept-Encoding": "gzip"},
+                    cookies=_no_cookies(),
+                    mounts={f"all://{'[::1]' if host == '::1' else host}": None for host in LOOPBACK},
+                )
+            return self._pool
+
+    def _exchange(
+        self, method: str, url: str, headers: dict[str, str], content: bytes | Body | None, limit: int
+    ) -> Reply:
+        import httpx
+
+        address = _address(url)
+        if isinstance(content, Body):
+            headers["Content-Length"] = str(content.length)
+        client = self._client()
+        try:
+            response = client.send(client.build_request(method, url, headers=headers, content=content), stream=True)
+            try:
+                return Reply(
+                    url=address,
+                    status=response.status_code,
+                    reason=_reason(response),
+                    headers={name.lower(): value for name, value in response.headers.items()},
+                    body=self._body(response, address, limit),
+                )
+            finally:
+                response.close()
+        except httpx.LocalProtocolError:
+            # Its text may quote a header, so it is neither shown nor chained.
+            raise _unreachable(address, "the request could not be put on the wire") from None
+        except httpx.TransportError as exc:
+            raise _unreachable(address, f"{type(exc).__name__} {exc}") from exc
+
+    def _body(self, response: httpx.Response, address: str, limit: int) -> bytes:
+        """The body, decoded here because only so does a bomb stop at *limit*."""
+        import httpx
+
+        encoding = response.headers.get("content-encoding", "identity").strip().lower() or "identity"
+        if encoding not in ("identity", "gzip") or not isinstance(response.stream, httpx.SyncByteStream):
+            raise _undecodable(address, f"content-encoding {encoding}")
+        unpack = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
+        until = self.clock.now() + DEADLINE
+        body = bytearray()
+        try:
+            for piece in response.stream:
+                body += unpack.decompress(piece, limit + 1 - len(body)) if unpack else piece
+                if len(body) > limit:
+                    raise ExternalError(
+                        "answer-too-large",
+                        f"an answer is larger than {limit} bytes",
+                        object=address,
+                        found=f"more than {limit} bytes",
+                        wanted=f"at most {limit} bytes",
+                        hint="look at the address with a browser; this is not what the service documents",
+                    )
+                if self.clock.now() > until:
+                    raise _unreachable(address, f"the answer did not end within {DEADLINE}")
+        except zlib.error as exc:
+            raise _undecodable(address, f"broken gzip: {exc}") from exc
+        if unpack and body and not unpack.eof:
+            raise _undecodable(address, "gzip that ends too early")
+        return bytes(body)
+
+
+class _WallClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+def _by_status(status: int) -> Sent:
+    if status in (429, 503):
+        return Sent.LATER
+    return Sent.REFUSED if status in _REFUSALS else Sent.UNKNOWN
+
+
+def _reason(response: httpx.Response) -> str:
+    """The whole reason phrase: httpx's own property drops what is not ASCII, and PyPI sends ISO-8859-1."""
+    phrase = response.extensions.get("reason_phrase")
+    return phrase.decode("iso-8859-1") if isinstance(phrase, bytes) else response.reason_phrase
+
+
+def _address(url: str) -> str:
+    """*url* without query, fragment and user."""
+    import httpx
+
+    return redact(str(httpx.URL(url).copy_with(query=None, fragment=None, userinfo=b"")))
+
+
+def _user_agent() -> str:
+    """Name, version and home, as crates.io demands and PyPI asks for."""
+    from importlib.metadata import PackageNotFoundError, metadata
+
+    try:
+        about = metadata("releaser-gates")
+    except PackageNotFoundError:
+        return "releaser"
+    home = next((u.partition(", ")[2] for u in about.get_all("Project-URL", [])), "")
+    return f"releaser/{about['Version']}" + (f" (+{home})" if home else "")
+
+
+def _no_cookies() -> Any:
+    from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+    return CookieJar(DefaultCookiePolicy(allowed_domains=()))
+
+
+def _unreachable(address: str, found: str) -> ExternalError:
+    return ExternalError(
+        "outside-unreachable",
+        "a service does not answer",
+        object=address,
+        found=plain(found),
+        wanted="an answer",
+        hint="run the same command again; repeating is safe",
+    )
+
+
+def _undecodable(address: str, found: str) -> ExternalError:
+    return Reply(address, 0, "", {}, b"").unreadable(found)
+
+
+def _forbidden(code: str, url: str, found: str, wanted: str) -> ExternalError:
+    address = re.split(r"[?#]", url, maxsplit=1)[0]
+    return ExternalError(
+        code,
+        "nothing is sent to this address",
+        retryable=False,
+        object=plain(redact(re.sub(r"//[^/]*@", "//", address))),
+        found=plain(found),
+        wanted=wanted,
+        hint="correct the address; credentials only travel over https to the services that releaser knows",
+    )

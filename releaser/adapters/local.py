@@ -1,0 +1,100 @@
+"""This machine: its clock, its threads, and private room for files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self, TypeVar
+
+from releaser.engine.ports import Asset, Fetched, Forge, Reporter
+from releaser.errors import ExternalError
+
+A = TypeVar("A")
+B = TypeVar("B")
+_CHUNK = 1 << 20
+
+
+class SystemClock:
+    """The wall clock in UTC."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class ThreadWorkers:
+    """Side by side in up to *width* threads; network waits and hashing release the interpreter."""
+
+    def __init__(self, width: int = 16) -> None:
+        self._width = width
+
+    def map(self, work: Callable[[A], B], items: Iterable[A]) -> list[B]:
+        todo = list(items)
+        if len(todo) < 2:
+            return [work(item) for item in todo]
+        with ThreadPoolExecutor(min(self._width, len(todo))) as pool:
+            futures = [pool.submit(work, item) for item in todo]
+        return [future.result() for future in futures]
+
+
+class TemporaryScratch:
+    """A folder that only this user can enter and that is gone when the run ends. A context manager.
+
+    Fetching the same asset again gives the copy that was hashed before.
+    """
+
+    def __init__(self, forge: Forge, reporter: Reporter) -> None:
+        self._forge = forge
+        self._reporter = reporter
+        self._folder = tempfile.TemporaryDirectory(prefix="releaser-")
+        self._fetched: dict[int, Fetched] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+    def fetch(self, asset: Asset) -> Fetched:
+        """Download *asset* once, hashing the bytes that ended up in the file."""
+        if asset.id not in self._fetched:
+            file = Path(self._folder.name, str(asset.id), asset.name)
+            file.parent.mkdir(mode=0o700)
+            with self._reporter.transfer(f"{asset.name} ← draft", asset.size) as progress:
+                self._forge.download(asset, file, progress)
+            self._fetched[asset.id] = _hashed(file)
+        return self._fetched[asset.id]
+
+    def read(self, asset: Asset, limit: int) -> bytes:
+        """The bytes of a small asset, always as the forge has them now; raises ExternalError ``asset-too-large``."""
+        if asset.size > limit:
+            raise ExternalError(
+                "asset-too-large",
+                f"{asset.name} is too large for what it should be",
+                object=asset.name,
+                found=f"{asset.size} bytes",
+                wanted=f"at most {limit} bytes",
+                retryable=False,
+            )
+        with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
+            file = Path(folder, "asset")
+            self._forge.download(asset, file, lambda _: None)
+            return file.read_bytes()
+
+
+def _hashed(file: Path) -> Fetched:
+    sha256, sha512 = hashlib.sha256(), hashlib.sha512()
+    with file.open("rb") as source:
+        while chunk := source.read(_CHUNK):
+            sha256.update(chunk)
+            sha512.update(chunk)
+        size = os.fstat(source.fileno()).st_size
+    return Fetched(file, size, sha256.hexdigest(), sha512.hexdigest())

@@ -1,0 +1,1 @@
+"""Decisions and the one loop that acts on them, over ports."""

@@ -1,0 +1,192 @@
+"""A release as the forge holds it now: manifest, policy in force, votes. Read again before every irreversible step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from releaser.engine.draft import compare, is_approval, release_of
+from releaser.engine.planner import Registries
+from releaser.engine.ports import Asset, Outside, Release
+from releaser.errors import ConfigError, RefusedError
+from releaser.model.approval import Approval, Decision, Vote
+from releaser.model.facts import Ballot
+from releaser.model.manifest import ASSET, Manifest, Person
+from releaser.model.policy import Policy, policy_digest
+from releaser.policy import schedule
+
+_MANIFEST_LIMIT = 16 << 20
+_APPROVAL_LIMIT = 64 << 10
+PolicyReader = Callable[[str, str], Policy]
+"""Parses a policy text; the second argument names it in errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The forge's word that *by* made the draft public: the sender of the ``release: published`` event."""
+
+    by: Person
+    human: bool
+    at: datetime
+    release: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A complete release with the policy that judges it now."""
+
+    release: Release
+    manifest: Manifest
+    policy: Policy
+    policy_digest: str
+
+    @property
+    def digest(self) -> str:
+        return self.manifest.digest()
+
+
+def candidate(outside: Outside, tag: str, read_policy: PolicyReader, registries: Registries) -> Candidate:
+    """The release of *tag*, its manifest checked against repository, files and policy.
+
+    Raises RefusedError ``release-missing``, ``release-incomplete``, ``manifest-foreign`` or ``manifest-widened``,
+    ConflictError for swapped or extra files, ExternalError when the forge cannot be read.
+    """
+    release = release_of(outside.forge.releases(tag))
+    if release is None:
+        raise RefusedError(
+            "release-missing",
+            f"there is no release of {tag} that we can see",
+            object=tag,
+            found="no draft and no release",
+            wanted="a draft with release.json",
+            hint=f"releaser draft {tag} (a token without write access does not see drafts)",
+        )
+    manifest = _manifest(outside, release, tag)
+    missing, _ = compare(release, manifest)
+    if missing:
+        raise RefusedError(
+            "release-incomplete",
+            "the release lacks files that its manifest lists",
+            object=release.url,
+            found=f"{len(missing)} missing: {missing[0]}",
+            wanted="every file of release.json",
+            hint=f"releaser draft {tag}",
+        )
+    here = outside.forge.repository()
+    if (manifest.repository.name.lower(), manifest.tag.name) != (here.name.lower(), tag) or (
+        manifest.repository.id not in (0, here.id)
+    ):
+        raise RefusedError(
+            "manifest-foreign",
+            "release.json belongs to another release",
+            object=ASSET,
+            found=f"{manifest.repository.name} ({manifest.repository.id}) {manifest.tag.name}",
+            wanted=f"{here.name} ({here.id}) {tag}",
+            hint=f"delete the draft {release.url} and draft again",
+        )
+    text = outside.forge.file(manifest.policy.path, outside.forge.commit_of(here.default_branch))
+    if text is None:
+        raise ConfigError(
+            "policy-missing",
+            "the policy file is not on the default branch",
+            object=f"{here.default_branch}:{manifest.policy.path}",
+            found="no such file",
+            wanted="the policy that judges this release",
+            hint=f"commit {manifest.policy.path} to {here.default_branch}",
+        )
+    policy = read_policy(text.decode("utf-8", "replace"), manifest.policy.path)
+    digest = policy_digest(text)
+    if digest == manifest.policy.digest:
+        _same_rights(manifest, policy, registries)
+    return Candidate(release, manifest, policy, digest)
+
+
+def _manifest(outside: Outside, release: Release, tag: str) -> Manifest:
+    asset = next((a for a in release.assets if a.name == ASSET and a.complete), None)
+    if asset is None:
+        raise RefusedError(
+            "release-incomplete",
+            "the release has no release.json yet",
+            object=release.url,
+            found="no release.json",
+            wanted="a complete draft",
+            hint=f"releaser draft {tag}",
+        )
+    return Manifest.parse(outside.scratch.read(asset, _MANIFEST_LIMIT), ASSET)
+
+
+def _same_rights(manifest: Manifest, policy: Policy, registries: Registries) -> None:
+    """A manifest may ask for exactly what its policy schedules: a hand-made one cannot add a target."""
+    version = policy.version_of(manifest.tag.name)
+    if version is None:
+        scheduled: tuple[object, ...] = ()
+    else:
+        channel = policy.channel_for(version)
+        scheduled = (
+            *schedule.publications(policy, version, channel, manifest.artifacts, registries),
+            *schedule.deliveries(policy, channel),
+        )
+    if (*manifest.publications, *manifest.downstream) != scheduled or str(version) != manifest.version:
+        raise RefusedError(
+            "manifest-widened",
+            "release.json asks for other publications than its policy schedules",
+            object=ASSET,
+            found=", ".join(p.id for p in manifest.publications) or "none",
+            wanted=", ".join(getattr(s, "id", "") for s in scheduled) or "none",
+            hint=f"releaser assemble {manifest.tag.name}, then draft again",
+        )
+
+
+def ballot(outside: Outside, seen: Candidate, published: Published | None, *, begun: bool) -> Ballot:
+    """The votes on a candidate, each voter's rights looked up now. Who voted is the forge's word, not the record's."""
+    votes = [*_recorded(outside, seen)]
+    if published is not None and published.release == seen.release.id:
+        voter = outside.forge.voter(published.by, seen.policy.approval.approvers)
+        votes.append(
+            Vote(
+                by=voter,
+                at=published.at,
+                decision=Decision.APPROVE,
+                manifest=seen.digest,
+                policy=seen.policy_digest,
+                tag=seen.manifest.tag.name,
+                repository=seen.manifest.repository.name,
+                via="published the draft",
+            )
+        )
+    return Ballot(
+        manifest=seen.digest,
+        policy=seen.policy_digest,
+        votes=tuple(sorted(votes, key=lambda v: (v.at, v.by.id))),
+        now=outside.clock.now(),
+        begun=begun,
+    )
+
+
+def _recorded(outside: Outside, seen: Candidate) -> Iterator[Vote]:
+    for asset in seen.release.assets:
+        if is_approval(asset) and asset.complete and asset.size <= _APPROVAL_LIMIT:
+            vote = _vote(outside, asset, seen)
+            if vote is not None:
+                yield vote
+
+
+def _vote(outside: Outside, asset: Asset, seen: Candidate) -> Vote | None:
+    try:
+        record = Approval.parse(outside.scratch.read(asset, _APPROVAL_LIMIT), asset.name)
+    except ConfigError as error:
+        outside.reporter.say("approval-unreadable", asset=asset.name, code=error.code)
+        return None
+    voter = outside.forge.voter(asset.by, seen.policy.approval.approvers)
+    return Vote(
+        by=voter,
+        at=asset.at,
+        decision=record.decision,
+        manifest=record.manifest,
+        policy=record.policy,
+        tag=record.tag,
+        repository=record.repository,
+        via="recorded",
+        note=record.note,
+    )

@@ -1,0 +1,92 @@
+"""A look at a release as a document for people and programs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from releaser.engine.states import NEXT, State, is_complete
+from releaser.engine.view import View
+from releaser.errors import ReleaserError
+from releaser.model.facts import Delivery, DeliveryState, Presence, Shelf, Unobserved
+from releaser.model.manifest import PlannedPublication
+from releaser.model.status import ChannelRow, ProblemRow, Shown, StatusReport
+
+
+def report(view: View, state: State, problems: Sequence[ReleaserError] = ()) -> StatusReport:
+    """The status document of one look."""
+    manifest = view.manifest
+    return StatusReport(
+        repository=manifest.repository.name,
+        tag=manifest.tag.name,
+        version=manifest.version,
+        state=state,
+        next=NEXT[state].format(tag=manifest.tag.name, digest=manifest.digest()),
+        manifest=manifest.digest(),
+        release=view.candidate.release.url,
+        draft=view.candidate.release.draft,
+        gates=view.rows,
+        publications=tuple(_publication(p, view) for p in manifest.publications),
+        downstream=tuple(
+            ChannelRow(id=d.id, target=d.kind, item=d.repository, **_delivery(view.world.deliveries.get(d.id)))
+            for d in manifest.downstream
+        ),
+        problems=tuple(problem(p) for p in problems),
+    )
+
+
+def problem(error: ReleaserError) -> ProblemRow:
+    """An error as a row."""
+    return ProblemRow(
+        code=error.code,
+        message=error.message,
+        object=error.object,
+        found=error.found,
+        wanted=error.wanted,
+        hint=error.hint,
+    )
+
+
+def _publication(publication: PlannedPublication, view: View) -> ChannelRow:
+    shelf = view.world.shelves.get(publication.id, Unobserved("not read", failed=True))
+    shown, detail = _shelf(shelf, view.visible.get(publication.id))
+    return ChannelRow(
+        id=publication.id,
+        target=publication.registry,
+        item=f"{publication.package} {publication.version}",
+        shown=shown,
+        detail=detail,
+    )
+
+
+def _shelf(shelf: Shelf | Unobserved, visible: Shelf | Unobserved | None) -> tuple[Shown, str]:
+    if isinstance(shelf, Unobserved):
+        return Shown.UNKNOWN, shelf.reason
+    states = list(shelf.files.values())
+    if shelf.foreign:
+        return Shown.CONFLICT, "not ours: " + ", ".join(shelf.foreign)
+    if Presence.DIFFERENT in states:
+        return Shown.CONFLICT, "other bytes: " + ", ".join(
+            n for n, p in shelf.files.items() if p is Presence.DIFFERENT
+        )
+    if Presence.UNKNOWN in states:
+        return Shown.UNKNOWN, "listed without a digest"
+    same = states.count(Presence.SAME)
+    if not same:
+        return Shown.ABSENT, ""
+    if same < len(states):
+        return Shown.PARTIAL, f"{same} of {len(states)} files"
+    if visible is not None and is_complete(visible):
+        return Shown.VISIBLE, f"{same} file{'s' if same != 1 else ''}, same digest"
+    return Shown.RECORDED, "not in the consumer's index yet"
+
+
+def _delivery(seen: Delivery | Unobserved | None) -> dict[str, object]:
+    if seen is None or isinstance(seen, Unobserved):
+        return {"shown": Shown.UNKNOWN, "detail": seen.reason if seen else ""}
+    shown = {
+        DeliveryState.SAME: Shown.VISIBLE,
+        DeliveryState.NEWER: Shown.VISIBLE,
+        DeliveryState.PROPOSED: Shown.RECORDED,
+        DeliveryState.ABSENT: Shown.ABSENT,
+    }[seen.state]
+    return {"shown": shown, "detail": seen.detail}

@@ -1,0 +1,71 @@
+"""The states of a release, derived from what is there; never stored as truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+from releaser.model.facts import Presence, Shelf, Unobserved
+from releaser.model.manifest import Manifest
+from releaser.model.plan import GateRow, Status
+
+
+class State(StrEnum):
+    """Where a release is in its life; each has a next command in `NEXT`."""
+
+    UNDRAFTED = "undrafted"
+    DRAFTED = "awaiting approval"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    VOIDED = "voided"
+    PUBLISHING = "publishing"
+    RELEASED = "released"
+    PARTIAL = "partial"
+    NEEDS_HUMAN = "needs human"
+
+
+NEXT: Mapping[State, str] = {
+    State.UNDRAFTED: "releaser assemble {tag} --artifacts DIR, then releaser draft {tag}",
+    State.DRAFTED: "releaser approve {tag} --digest {digest}",
+    State.APPROVED: "releaser publish {tag}",
+    State.REJECTED: "choose a new version; a rejection is final for these bytes",
+    State.VOIDED: "releaser plan {tag} says what changed; draft and approve again",
+    State.PUBLISHING: "releaser publish {tag}",
+    State.RELEASED: "nothing: every channel shows the approved bytes",
+    State.PARTIAL: "mend what the refusal names, then releaser publish {tag}",
+    State.NEEDS_HUMAN: "other bytes are public: choose a new version",
+}
+
+
+def derive(
+    manifest: Manifest,
+    draft: bool,
+    rows: Sequence[GateRow],
+    visible: Mapping[str, Shelf | Unobserved],
+    delivered: bool,
+) -> State:
+    """The state of a drafted release. Pure.
+
+    *rows* are its gates now, *visible* what consumers see per publication, *delivered* whether every package
+    manager was served. Conflicts and voids outrank progress; only what is seen counts as published.
+    """
+    shelves = [visible.get(p.id, Unobserved("not read", failed=True)) for p in manifest.publications]
+    if any(isinstance(s, Shelf) and (s.foreign or Presence.DIFFERENT in s.files.values()) for s in shelves):
+        return State.NEEDS_HUMAN
+    if not draft and delivered and all(is_complete(s) for s in shelves):
+        return State.RELEASED
+    failed = {(r.name, r.object) for r in rows if r.status is Status.FAIL}
+    if failed - {("approval", manifest.tag.name)}:
+        return State.VOIDED
+    if failed:
+        return State.REJECTED
+    if any(isinstance(s, Shelf) and Presence.SAME in s.files.values() for s in shelves):
+        return State.PUBLISHING
+    if any(r.name == "approval" and r.status is Status.WAIT for r in rows):
+        return State.DRAFTED
+    return State.APPROVED if draft else State.PUBLISHING
+
+
+def is_complete(shelf: Shelf | Unobserved) -> bool:
+    """Whether a registry shows every file of the publication with our digest, and nothing else."""
+    return isinstance(shelf, Shelf) and not shelf.foreign and set(shelf.files.values()) == {Presence.SAME}

@@ -1,0 +1,104 @@
+"""Looking at the world: ports in, facts out. Nothing is decided here, and nothing that fails is taken for absent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from releaser.engine.ports import Dispatcher, Forge, Registry, Workers
+from releaser.errors import ReleaserError
+from releaser.model.artifact import Artifact, Inspected
+from releaser.model.facts import CheckState, Delivery, Listing, Objection, Presence, Shelf, Tag, Unobserved
+from releaser.model.manifest import Manifest, PlannedDelivery, PlannedPublication
+
+
+def tag_at(forge: Forge, name: str) -> Tag | Unobserved | None:
+    """The tag as the forge has it now."""
+    try:
+        return forge.tag(name)
+    except ReleaserError as error:
+        return _failed(error)
+
+
+def checks_on(forge: Forge, commit: str, required: Sequence[str]) -> Mapping[str, CheckState] | Unobserved:
+    """The checks of a commit; not asked for when none is required."""
+    if not required:
+        return Unobserved("the policy requires none")
+    try:
+        return forge.checks(commit)
+    except ReleaserError as error:
+        return _failed(error)
+
+
+def shelves(
+    registries: Mapping[str, Registry],
+    workers: Workers,
+    publications: Iterable[PlannedPublication],
+    artifacts: Mapping[str, Artifact],
+    *,
+    visible: bool = False,
+) -> dict[str, Shelf | Unobserved]:
+    """What every publication's registry shows, read side by side; *visible* reads the consumer's index instead."""
+
+    def look(publication: PlannedPublication) -> tuple[str, Shelf | Unobserved]:
+        registry = registries[publication.registry]
+        read = registry.visible if visible else registry.observe
+        ours = [artifacts[n] for n in publication.files if n in artifacts]
+        try:
+            return publication.id, shelf(registry, publication, ours, read(publication.package, publication.version))
+        except ReleaserError as error:
+            return publication.id, _failed(error)
+
+    return dict(workers.map(look, publications))
+
+
+def shelf(registry: Registry, publication: PlannedPublication, ours: Sequence[Artifact], listing: Listing) -> Shelf:
+    """A listing compared with our artifacts by digest. Pure."""
+    names = {registry.file_name(publication.package, publication.version, a): a for a in ours}
+    return Shelf(
+        package=listing.package,
+        listed=len(listing.files),
+        files={a.name: presence(a, listing.files.get(name)) for name, a in names.items()},
+        foreign=tuple(sorted(set(listing.files) - set(names))) if ours else (),
+    )
+
+
+def presence(artifact: Artifact, shown: str | None) -> Presence:
+    """One artifact against the digest a registry shows for its name. Pure."""
+    if shown is None:
+        return Presence.ABSENT
+    same = artifact.matches(shown)
+    if same is None:
+        return Presence.UNKNOWN
+    return Presence.SAME if same else Presence.DIFFERENT
+
+
+def deliveries(
+    dispatchers: Mapping[str, Dispatcher], workers: Workers, entries: Iterable[PlannedDelivery], manifest: Manifest
+) -> dict[str, Delivery | Unobserved]:
+    """What every tap and bucket holds for this release's items."""
+
+    def look(entry: PlannedDelivery) -> tuple[str, Delivery | Unobserved]:
+        try:
+            return entry.id, dispatchers[entry.kind].observe(entry, manifest)
+        except ReleaserError as error:
+            return entry.id, _failed(error)
+
+    return dict(workers.map(look, entries))
+
+
+def objections(
+    registries: Mapping[str, Registry], publications: Iterable[PlannedPublication], files: Iterable[Inspected]
+) -> tuple[Objection, ...]:
+    """The rules of each target registry that the files meant for it break. Pure."""
+    by_name = {f.artifact.name: f for f in files}
+    return tuple(
+        objection
+        for publication in publications
+        for name in publication.files
+        if name in by_name
+        for objection in registries[publication.registry].objections(publication.id, publication.package, by_name[name])
+    )
+
+
+def _failed(error: ReleaserError) -> Unobserved:
+    return Unobserved(f"{error.message} ({error.found})" if error.found else error.message, failed=True)

@@ -1,0 +1,97 @@
+"""One look at a drafted release: what it is, what its gates say, what the world shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from releaser.engine import survey
+from releaser.engine.candidate import Candidate, PolicyReader, Published, ballot, candidate
+from releaser.engine.planner import Registries, case_for, plan
+from releaser.engine.ports import Outside
+from releaser.engine.states import State, derive, is_complete
+from releaser.model.artifact import Artifact
+from releaser.model.facts import Delivery, DeliveryState, Facts, Presence, Shelf, Source, Tag, Unobserved, World
+from releaser.model.manifest import Manifest
+from releaser.model.plan import GateRow, Plan
+
+_BEFORE = Unobserved("verified when the draft was assembled")
+_UNREAD = Unobserved("not read in this look")
+_SERVED = (DeliveryState.SAME, DeliveryState.PROPOSED, DeliveryState.NEWER)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A candidate with its plan, and what consumers' indexes show of it (empty when that was not read)."""
+
+    candidate: Candidate
+    plan: Plan
+    world: World
+    visible: Mapping[str, Shelf | Unobserved]
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.candidate.manifest
+
+    @property
+    def rows(self) -> tuple[GateRow, ...]:
+        return self.plan.gates
+
+    @property
+    def state(self) -> State:
+        """The state that this look shows."""
+        served = all(is_served(self.world.deliveries.get(d.id, _UNREAD)) for d in self.manifest.downstream)
+        return derive(self.manifest, self.candidate.release.draft, self.rows, self.visible, served)
+
+
+def is_served(seen: Delivery | Unobserved) -> bool:
+    """Whether a package manager has this release, a proposal of it, or a newer one."""
+    return isinstance(seen, Delivery) and seen.state in _SERVED
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Which release is looked at, and with what: the tag, the policy reader, the known registries, the event."""
+
+    tag: str
+    read_policy: PolicyReader
+    registries: Registries
+    published: Published | None = None
+
+
+def look(outside: Outside, subject: Subject) -> View:
+    """Read everything: release, policy, votes, registries, indexes, package managers."""
+    seen = candidate(outside, subject.tag, subject.read_policy, subject.registries)
+    manifest = seen.manifest
+    artifacts: dict[str, Artifact] = {a.name: a for a in manifest.artifacts}
+    shelves = survey.shelves(outside.registries, outside.workers, manifest.publications, artifacts)
+    complete = [p for p in manifest.publications if is_complete(shelves[p.id])]
+    visible = survey.shelves(outside.registries, outside.workers, complete, artifacts, visible=True)
+    begun = any(isinstance(s, Shelf) and Presence.SAME in s.files.values() for s in shelves.values())
+    world = World(
+        tag=survey.tag_at(outside.forge, subject.tag),
+        checks=survey.checks_on(outside.forge, manifest.tag.commit, seen.policy.checks.required),
+        shelves=shelves,
+        deliveries=survey.deliveries(outside.dispatchers, outside.workers, manifest.downstream, manifest),
+        ballot=ballot(outside, seen, subject.published, begun=begun),
+    )
+    return _view(seen, world, visible, subject)
+
+
+def glance(outside: Outside, subject: Subject, *, begun: bool) -> View:
+    """Read again only what can void an approval: release files, tag, policy, checks, votes and voters' rights."""
+    seen = candidate(outside, subject.tag, subject.read_policy, subject.registries)
+    world = World(
+        tag=survey.tag_at(outside.forge, subject.tag),
+        checks=survey.checks_on(outside.forge, seen.manifest.tag.commit, seen.policy.checks.required),
+        ballot=ballot(outside, seen, subject.published, begun=begun),
+    )
+    return _view(seen, world, {}, subject)
+
+
+def _view(seen: Candidate, world: World, visible: Mapping[str, Shelf | Unobserved], subject: Subject) -> View:
+    tag = seen.manifest.tag
+    pinned = Tag(tag.name, tag.object, tag.commit, annotated=tag.object != tag.commit, tagger=tag.tagger)
+    facts = Facts(source=Source(pinned, _BEFORE, _BEFORE), artifacts=_BEFORE, world=world)
+    case = case_for(seen.policy, subject.tag, facts, subject.registries, seen.manifest)
+    return View(seen, plan(case, seen.manifest.repository.name, seen.policy_digest), world, visible)

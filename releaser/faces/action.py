@@ -1,0 +1,129 @@
+"""A job of the forge's CI: what its event says, and how results reach its summary, outputs and annotations."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from releaser.engine.candidate import Published
+from releaser.errors import ConfigError, RefusedError, ReleaserError
+from releaser.model.document import strict_json
+from releaser.model.manifest import Person
+
+EVENTS = frozenset({"push", "create", "release", "workflow_dispatch", "repository_dispatch", "schedule"})
+"""Events under which a job may write. A fork can cause none of these (T8)."""
+
+LONG_LIVED = (
+    "TWINE_PASSWORD",
+    "UV_PUBLISH_TOKEN",
+    "CARGO_REGISTRY_TOKEN",
+    "NPM_TOKEN",
+    "NODE_AUTH_TOKEN",
+)
+"""Publishing secrets that have no place beside an OIDC identity (T37)."""
+
+
+def is_job(environ: Mapping[str, str]) -> bool:
+    return environ.get("GITHUB_ACTIONS") == "true"
+
+
+def require_safe_job(environ: Mapping[str, str]) -> None:
+    """Raise RefusedError ``event-refused`` or ``secret-present`` for a job that must not write."""
+    event = environ.get("GITHUB_EVENT_NAME", "")
+    if is_job(environ) and event not in EVENTS:
+        raise RefusedError(
+            "event-refused",
+            "a job started by this event may not write",
+            object="GITHUB_EVENT_NAME",
+            found=event or "nothing",
+            wanted=" or ".join(sorted(EVENTS)),
+            hint="start the workflow by one of these events",
+        )
+    present = [name for name in LONG_LIVED if environ.get(name)]
+    if present:
+        raise RefusedError(
+            "secret-present",
+            "a long-lived publishing secret is in reach of this job",
+            object=present[0],
+            found=", ".join(present),
+            wanted="OIDC only",
+            hint=f"remove {present[0]} from the job and revoke it",
+        )
+
+
+def published(environ: Mapping[str, str]) -> Published | None:
+    """Who made the draft public, when this job was started by that; raises ConfigError for a broken event file."""
+    if environ.get("GITHUB_EVENT_NAME") != "release":
+        return None
+    event = _event(environ)
+    if event.get("action") != "published":
+        return None
+    try:
+        sender, release = event["sender"], event["release"]
+        return Published(
+            by=Person(id=sender["id"], login=sender["login"]),
+            human=sender["type"] == "User",
+            at=datetime.fromisoformat(release["published_at"]),
+            release=release["id"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _broken(str(error)) from error
+
+
+def initiator(environ: Mapping[str, str]) -> Person | None:
+    """Who pushed the tag or started this run, by the number that a rename does not change."""
+    number, login = environ.get("GITHUB_ACTOR_ID", ""), environ.get("GITHUB_ACTOR", "")
+    return Person(id=int(number), login=login) if number.isdecimal() and login else None
+
+
+def outputs(environ: Mapping[str, str], values: Mapping[str, str]) -> None:
+    """Set step outputs; each behind a random delimiter, so that a value cannot set another one."""
+    if target := environ.get("GITHUB_OUTPUT"):
+        with Path(target).open("a", encoding="utf-8") as file:
+            for name, value in values.items():
+                mark = secrets.token_hex(16)
+                file.write(f"{name}<<{mark}\n{value}\n{mark}\n")
+
+
+def summary(environ: Mapping[str, str], markdown: str) -> None:
+    """Append to the job's summary page."""
+    if target := environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(target).open("a", encoding="utf-8") as file:
+            file.write(markdown + "\n")
+
+
+def annotation(error: ReleaserError) -> str:
+    """The workflow command that marks the job's page with *error*; data in it cannot issue commands (T20)."""
+    text = "\n".join(filter(None, (error.message, error.object, error.found, error.wanted, error.hint)))
+    return f"::error title={_property(error.code)}::{_data(text)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _event(environ: Mapping[str, str]) -> Mapping[str, object] | dict[str, object]:
+    try:
+        event = strict_json(Path(environ["GITHUB_EVENT_PATH"]).read_bytes(), "the event file")
+    except (KeyError, OSError) as error:
+        raise _broken(str(error)) from error
+    if not isinstance(event, dict):
+        raise _broken("no object")
+    return event
+
+
+def _broken(found: str) -> ConfigError:
+    return ConfigError(
+        "event-unreadable",
+        "the job's event file is not what the forge writes",
+        object="GITHUB_EVENT_PATH",
+        found=found,
+        wanted="a `release` event",
+        hint="run this in a workflow started by `release: published`",
+    )

@@ -1,0 +1,77 @@
+"""The command line: parse, dispatch, and turn errors into text and exit codes.
+
+Only `argparse` is imported here; a command's module is imported when that command runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from releaser.errors import Exit, ReleaserError
+
+COMMANDS = {
+    "plan": "what would happen, exactly; read-only",
+    "assemble": "artifacts to release.json and SHA256SUMS",
+    "draft": "the draft release, complete",
+    "approve": "approve a draft by its digest",
+    "reject": "reject a draft by its digest, for good",
+    "publish": "make the world agree with the approved release; safe to repeat",
+    "status": "what the world shows now, per channel",
+    "ledger": "show or verify the record of a release",
+    "rehearse": "a whole release against servers on this machine",
+    "version": "one version in every ecosystem's spelling",
+    "schema": "the JSON Schemas of policy and documents",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code is in `releaser.errors.Exit`."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser(given).parse_args(given)
+    try:
+        return int(import_module(f"releaser.faces.commands.{options.module}").run(options))
+    except ReleaserError as error:
+        from releaser.faces import action, render
+
+        print(render.error_text(error), file=sys.stderr)
+        if action.is_job(os.environ):
+            print(action.annotation(error))
+        return int(error.exit)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(Exit.DONE)
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+
+
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    """The whole parser, with the arguments of only the command that was *given*, so that `--help` stays quick."""
+    parser = argparse.ArgumentParser(
+        prog="releaser",
+        description="Release orchestration with approval gates: one version, every registry, the approved bytes.",
+        epilog="exit codes: 0 done, 1 bug, 2 usage or policy file, 3 refused, 4 waiting, 5 outside failure, 6 conflict",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=_Version())
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False)
+        module = {"reject": "approve"}.get(name, name)
+        command.set_defaults(command=name, module=module)
+        if name in given:
+            import_module(f"releaser.faces.commands.{module}").configure(command)
+    return parser
+
+
+class _Version:
+    """Looks the installed version up only when it is printed."""
+
+    def __mod__(self, _: object) -> str:
+        from importlib.metadata import version
+
+        return f"releaser {version('releaser-gates')}"

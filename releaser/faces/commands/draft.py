@@ -1,0 +1,80 @@
+"""`releaser draft`: the draft release on the forge, complete."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from releaser.errors import ConfigError, ConflictError, Exit
+from releaser.faces import options as shared
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    shared.tag(parser)
+    shared.forge(parser)
+    shared.artifacts(parser, required=True)
+    parser.add_argument("--manifest", metavar="FILE", help="release.json (default: the one in the artifacts folder)")
+    shared.output(parser, "text", "json")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Create or complete the draft. Files are hashed again; other bytes than the manifest's go nowhere."""
+    from releaser.engine.draft import draft, wanted_assets
+    from releaser.faces import action, render
+    from releaser.faces.log import reporter
+    from releaser.faces.notes import notes
+    from releaser.faces.wire import Wiring
+    from releaser.inspect.files import inspect_folder
+    from releaser.model.manifest import ASSET, CHECKSUMS, Manifest
+
+    action.require_safe_job(os.environ)
+    folder = Path(options.artifacts)
+    path = Path(options.manifest) if options.manifest else folder / ASSET
+    try:
+        manifest = Manifest.parse(path.read_bytes(), str(path))
+    except OSError as error:
+        raise ConfigError(
+            "manifest-missing",
+            "there is no release.json to draft from",
+            object=str(path),
+            found=error.strerror or str(error),
+            wanted="the manifest that `releaser assemble` writes",
+            hint=f"releaser assemble {options.tag} --artifacts {options.artifacts}",
+        ) from error
+    if manifest.tag.name != options.tag:
+        raise ConfigError(
+            "manifest-foreign",
+            "the manifest belongs to another tag",
+            object=str(path),
+            found=manifest.tag.name,
+            wanted=options.tag,
+            hint=f"releaser assemble {options.tag} --artifacts {options.artifacts}",
+        )
+    found = {f.artifact.name: f.artifact.sha256 for f in inspect_folder(folder)}
+    for artifact in manifest.artifacts:
+        if found.get(artifact.name) != artifact.sha256:
+            raise ConflictError(
+                "artifact-changed",
+                "an artifact is not the one that was assembled",
+                object=artifact.name,
+                found=found.get(artifact.name, "no such file"),
+                wanted=artifact.sha256,
+                hint=f"releaser assemble {options.tag} --artifacts {options.artifacts}",
+            )
+    files = {name: folder / name for name in wanted_assets(manifest)} | {
+        ASSET: path,
+        CHECKSUMS: path.parent / CHECKSUMS,
+    }
+    wiring = Wiring(reporter(options.log_format), options.repository or manifest.repository.name)
+    with wiring.outside() as outside:
+        release = draft(outside, manifest, files, notes(manifest))
+    action.outputs(os.environ, {"digest": manifest.digest(), "url": release.url})
+    if options.format == "json":
+        print(render.as_json(manifest))
+    else:
+        print(f"{'draft' if release.draft else 'public'} {release.url}")
+        print(f"{len(manifest.artifacts)} artifacts, {manifest.digest()}")
+        if release.draft:
+            print(f"next: releaser approve {manifest.tag.name} --digest {manifest.digest()}")
+    return Exit.DONE

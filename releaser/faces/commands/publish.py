@@ -1,0 +1,64 @@
+"""`releaser publish`: make the world agree with the approved release; safe to repeat."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from releaser.errors import Exit
+from releaser.faces import options as shared
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    shared.tag(parser)
+    shared.forge(parser)
+    parser.add_argument("--ledger", metavar="FILE", help="where the record is kept (default: below XDG_STATE_HOME)")
+    parser.add_argument("--poll", type=seconds, default=2.0, metavar="SECONDS", help="between two looks (default: 2)")
+    parser.add_argument(
+        "--settle", type=seconds, default=120.0, metavar="SECONDS", help="for a write of unknown outcome (default: 120)"
+    )
+    parser.add_argument(
+        "--wait", type=seconds, default=1800.0, metavar="SECONDS", help="for an index to catch up (default: 1800)"
+    )
+    shared.output(parser, "text", "json")
+
+
+def seconds(text: str) -> float:
+    """A number of seconds from 0 to a day."""
+    value = float(text)
+    if not 0 <= value <= 86400:
+        raise ValueError(text)
+    return value
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the plan, converge, print what the world shows then; the exit code is the worst problem's."""
+    from releaser.engine.reconcile import Patience, publish
+    from releaser.engine.report import report
+    from releaser.engine.view import Subject, look
+    from releaser.faces import action, render
+    from releaser.faces.log import reporter
+    from releaser.faces.where import repository
+    from releaser.faces.wire import Wiring
+
+    action.require_safe_job(os.environ)
+    wiring = Wiring(reporter(options.log_format), repository(options))
+    subject = Subject(options.tag, wiring.read_policy, wiring.known, action.published(os.environ))
+    patience = Patience(poll=options.poll, refused=3 * options.poll, settle=options.settle, visible=options.wait)
+    with wiring.ledger(options.ledger, options.tag) as ledger, wiring.outside(ledger) as outside:
+        before = look(outside, subject)
+        if options.format == "text":
+            render.plan_text(before.plan, render.console())
+        result = publish(outside, subject, patience, before)
+        done = report(result.view, result.state, result.problems)
+    if options.format == "json":
+        print(render.as_json(done))
+    else:
+        print()
+        render.status_text(done, render.console())
+    if action.is_job(os.environ):
+        action.summary(os.environ, render.status_markdown(done))
+        action.outputs(os.environ, {"state": done.state, "digest": done.manifest})
+    for problem in result.problems:
+        raise problem
+    return Exit.DONE if done.state == "released" else Exit.WAITING

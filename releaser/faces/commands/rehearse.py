@@ -1,0 +1,172 @@
+"""`releaser rehearse`: a whole release against servers on this machine, with the commands a release really takes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from releaser.errors import ConfigError, Exit
+
+if TYPE_CHECKING:
+    from releaser.rehearsal.sample import Sample
+    from releaser.rehearsal.world import World
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--version", default="0.9.0", help="the version to release (default: 0.9.0)")
+    parser.add_argument("--dir", metavar="DIR", help="an empty or new folder for the world (default: a temporary one)")
+    parser.add_argument("--lag", type=float, default=1.0, metavar="SECONDS", help="how late indexes are (default: 1)")
+    parser.add_argument("--keep", action="store_true", help="leave the world running until Ctrl-C, for real clients")
+    parser.add_argument(
+        "--prepare", action="store_true", help="stop before the release: the world is up and the commands are yours"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Bring the world up, release into it, show what went where."""
+    from releaser.model.version import Version
+    from releaser.rehearsal import sample
+    from releaser.rehearsal.world import World
+
+    version = Version.parse(options.version)
+    with tempfile.TemporaryDirectory(prefix="releaser-rehearsal-") as temporary:
+        root = _folder(options.dir) if options.dir else Path(temporary)
+        with World(root) as world:
+            world.lag(options.lag)
+            project = sample.settle(world, version)
+            _say(f"a forge, an identity provider and three registries are up on loopback; world in {root}")
+            _say(f"{sample.REPOSITORY} was tagged {project.tag}; its artifacts are in {project.artifacts}")
+            environments = _environments(world, project)
+            code = Exit.DONE if options.prepare else _release(project)
+            if code == Exit.DONE and not options.prepare:
+                _picture(world, project)
+            if options.keep or options.prepare:
+                _instructions(environments, project)
+                _until_interrupted()
+            elif code == Exit.DONE:
+                _say("the world is gone now; `releaser rehearse --keep` leaves it running to try these commands")
+    return code
+
+
+def _folder(name: str) -> Path:
+    folder = Path(name).absolute()
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(
+            "folder-not-empty",
+            "a rehearsal needs a folder of its own",
+            object=str(folder),
+            found="files",
+            wanted="an empty or new folder",
+            hint="choose another --dir",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _release(project: Sample) -> int:
+    """The commands of a release, each as a process of its own, as the one who would run it."""
+    manifest = project.artifacts / "release.json"
+    contributor = {
+        "RELEASER_WORLD": project.job["RELEASER_WORLD"],
+        "GITHUB_REPOSITORY": project.job["GITHUB_REPOSITORY"],
+    }
+    dist, tag = str(project.artifacts), project.tag
+    code = _run("contributor", contributor, project, "plan", tag, "--artifacts", dist)
+    code = code or _run("tag job", project.job, project, "assemble", tag, "--artifacts", dist)
+    code = code or _run("tag job", project.job, project, "draft", tag, "--artifacts", dist)
+    if code or not json.loads(manifest.read_bytes())["draft"]:
+        return code
+    from releaser.model.document import sha256
+
+    digest = sha256(manifest.read_bytes())
+    for login, environment in project.reviewers.items():
+        code = code or _run(login, environment, project, "approve", tag, "--digest", digest)
+    ledger = str(project.checkout.parent / "ledger.jsonl")
+    publish = ("publish", tag, "--ledger", ledger, "--poll", "0.2")
+    return code or _run("publish job", project.job, project, *publish)
+
+
+def _run(who: str, environment: Mapping[str, str], project: Sample, *arguments: str) -> int:
+    _say(f"\n[{who}] $ releaser {shlex.join(arguments)}")
+    keep = {k: v for k, v in os.environ.items() if not k.startswith(("GITHUB_", "GH_", "ACTIONS_", "RELEASER_"))}
+    command = [sys.executable, "-m", "releaser", *arguments]
+    return subprocess.run(command, cwd=project.checkout, env={**keep, **environment}, check=False).returncode
+
+
+def _picture(world: World, project: Sample) -> None:
+    """What went where, and how to install it."""
+    from releaser.faces.render import console
+    from releaser.model.version import Ecosystem, spell
+
+    semver, python = str(project.version), spell(project.version, Ecosystem.PEP440)
+    arrows = {
+        "github release": f"{len(list(project.artifacts.iterdir()))} files, public",
+        "pypi": f"ternlet {python} (3 wheels), then tern {python} (wheel, sdist)",
+        "crates.io": f"ternlet {semver}",
+        "npm": f"@harbor/tern {semver}",
+        "homebrew": "cask tern in harbor/homebrew-tap" if not project.version.is_prerelease else "stable releases only",
+    }
+    if project.version.phase == "dev":
+        arrows = {"github release": arrows["github release"]}
+    out = console()
+    out.print()
+    for number, (where, what) in enumerate(arrows.items()):
+        stem = f"{project.tag} " if number == 0 else " " * (len(project.tag) + 1)
+        joint = "┬" if number == 0 and len(arrows) > 1 else "└" if number == len(arrows) - 1 else "├"
+        out.print(f"{stem}─{joint}─▶ {where:<15} {what}", markup=False)
+    out.print("\nRELEASED\n", style="bold green")
+    if len(arrows) > 1:
+        for line in install_commands(world, project):
+            out.print(f"  {line}", markup=False)
+
+
+def install_commands(world: World, project: Sample) -> Sequence[str]:
+    """How to get each part with the real clients, from the world as it runs."""
+    from releaser.model.version import Ecosystem, spell
+
+    semver, python = str(project.version), spell(project.version, Ecosystem.PEP440)
+    return (
+        f"pip install --index-url {world.pypi.url}/simple/ tern=={python}",
+        f"CARGO_REGISTRIES_REHEARSAL_INDEX={world.crates.index} cargo add --registry rehearsal ternlet@={semver}",
+        f"npm install --registry {world.npm.url} @harbor/tern@{semver}",
+        f"git clone {world.github.url}/harbor/homebrew-tap.git",
+    )
+
+
+def _environments(world: World, project: Sample) -> Mapping[str, Path]:
+    """One file to source for everyone who takes part."""
+    files = {}
+    for name, environment in {"job": project.job, **project.reviewers}.items():
+        file = world.root / f"{name}.env"
+        file.touch(mode=0o600)
+        file.write_text("".join(f"export {k}={shlex.quote(v)}\n" for k, v in environment.items()))
+        files[name] = file
+    return files
+
+
+def _instructions(environments: Mapping[str, Path], project: Sample) -> None:
+    _say("\nthe world is up; in another terminal:")
+    _say(f"  cd {project.checkout}")
+    for name, file in environments.items():
+        _say(f"  . {file}    # to act as {name}")
+    _say("Ctrl-C here ends it")
+
+
+def _until_interrupted() -> None:
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        _say("")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

@@ -1,0 +1,40 @@
+"""`releaser status`: what the world shows now, per channel."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from releaser.errors import Exit
+from releaser.faces import options as shared
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    shared.tag(parser)
+    shared.forge(parser)
+    shared.output(parser, "text", "json", "markdown")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Read everything, change nothing; exit 0 when released, 4 while on the way, 3 or 6 when stopped."""
+    from releaser.engine.report import report
+    from releaser.engine.states import State
+    from releaser.engine.view import Subject, look
+    from releaser.faces import action, render
+    from releaser.faces.log import reporter
+    from releaser.faces.where import repository
+    from releaser.faces.wire import Wiring
+
+    wiring = Wiring(reporter(options.log_format), repository(options))
+    subject = Subject(options.tag, wiring.read_policy, wiring.known, action.published(os.environ))
+    with wiring.outside() as outside:
+        view = look(outside, subject)
+    shown = report(view, view.state)
+    if options.format == "json":
+        print(render.as_json(shown))
+    elif options.format == "markdown":
+        print(render.status_markdown(shown))
+    else:
+        render.status_text(shown, render.console())
+    codes = {State.RELEASED: Exit.DONE, State.REJECTED: Exit.REFUSED, State.VOIDED: Exit.REFUSED}
+    return codes.get(view.state, Exit.CONFLICT if view.state is State.NEEDS_HUMAN else Exit.WAITING)

@@ -1,0 +1,172 @@
+"""Judging a tag from a checkout on this machine: what `plan` and `assemble` have in common."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from releaser.engine import survey
+from releaser.engine.planner import case_for, plan
+from releaser.errors import ConfigError
+from releaser.model.document import Sha256
+from releaser.model.facts import Facts, Source, Tag, Unobserved, World
+from releaser.model.manifest import PolicyRef
+from releaser.model.policy import DEFAULT_PATH, Policy, policy_digest
+from releaser.policy.tag import GRAMMAR
+
+if TYPE_CHECKING:
+    from releaser.faces.wire import Wiring
+    from releaser.inspect.repository import Repository
+    from releaser.model.artifact import Inspected
+    from releaser.model.plan import Plan
+    from releaser.policy.case import Case
+
+_OFFLINE = Unobserved("not asked: --offline")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A case with its plan."""
+
+    case: Case
+    plan: Plan
+
+
+class Judge:
+    """One tag of one checkout, judged by one policy."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._tag: str = options.tag
+
+    @cached_property
+    def checkout(self) -> Repository:
+        from releaser.inspect.repository import Repository
+
+        return Repository(Path(self._options.repo))
+
+    @cached_property
+    def wiring(self) -> Wiring:
+        from releaser.faces.log import reporter
+        from releaser.faces.wire import Wiring
+
+        return Wiring(reporter(self._options.log_format), self.repository)
+
+    @cached_property
+    def repository(self) -> str:
+        """``OWNER/NAME`` on the forge, or the folder's name where that is not known."""
+        return (
+            self._options.repository or os.environ.get("GITHUB_REPOSITORY") or self.checkout.remote_repository() or ""
+        )
+
+    @cached_property
+    def policy_ref(self) -> PolicyRef:
+        text, commit = self._policy_text
+        path = self._options.policy or DEFAULT_PATH
+        return PolicyRef(path=DEFAULT_PATH if commit else path, commit=commit, digest=policy_digest(text))
+
+    @cached_property
+    def policy(self) -> Policy:
+        text, _ = self._policy_text
+        try:
+            decoded = text.decode()
+        except UnicodeDecodeError as error:
+            raise ConfigError(
+                "policy-syntax",
+                "the policy file is not UTF-8",
+                object=self._options.policy or DEFAULT_PATH,
+                found=str(error),
+                wanted="UTF-8 text",
+            ) from error
+        return self.wiring.read_policy(decoded, self._options.policy or DEFAULT_PATH)
+
+    @cached_property
+    def _policy_text(self) -> tuple[bytes, str]:
+        """The policy's bytes and, where it came from the protected branch, the commit it was read at (T6)."""
+        if self._options.policy:
+            try:
+                return Path(self._options.policy).read_bytes(), ""
+            except OSError as error:
+                raise ConfigError(
+                    "policy-missing",
+                    "the policy file cannot be read",
+                    object=self._options.policy,
+                    found=error.strerror or str(error),
+                    wanted="a policy file",
+                    hint="releaser schema policy describes it",
+                ) from error
+        branch = self.checkout.default_branch()
+        commit = self.checkout.commit_of(branch)
+        text = self.checkout.file(DEFAULT_PATH, commit)
+        if text is None:
+            raise ConfigError(
+                "policy-missing",
+                f"the branch {branch} has no policy file",
+                object=f"{branch}:{DEFAULT_PATH}",
+                found="no such file",
+                wanted="the policy, on the protected default branch and not on the tag",
+                hint=f"commit {DEFAULT_PATH} to {branch}, or try one with --policy FILE",
+            )
+        return text, commit
+
+    def source(self) -> Source | None:
+        """The repository at the tag, or at ``--at`` for a tag that is still to be made."""
+        if not GRAMMAR.fullmatch(self._tag):
+            return None
+        entry = [self.policy.version.source] if self.policy.version.source else []
+        paths = [*entry, *self.policy.version.lockstep]
+        found = self.checkout.source(self._tag, paths, self.policy.version_of)
+        if found is None and self._options.at:
+            commit = self.checkout.commit_of(self._options.at)
+            imagined = Tag(self._tag, "", commit, annotated=False)
+            return self.checkout.source_at(imagined, paths, self.policy.version_of)
+        return found
+
+    def inspected(self, folder: str | None) -> tuple[Inspected, ...] | Unobserved:
+        """The artifacts of *folder*, hashed and looked into side by side."""
+        if folder is None:
+            return Unobserved("not asked: no --artifacts")
+        from releaser.inspect.files import inspect_folder
+
+        return inspect_folder(Path(folder))
+
+    def judge(self, folder: str | None, *, online: bool) -> Judged:
+        """Settle every gate: artifacts when there is a folder, the outside when *online*."""
+        source = self.source()
+        facts = Facts(source=source, artifacts=self.inspected(folder), world=World(_OFFLINE, _OFFLINE))
+        case = case_for(self.policy, self._tag, facts, self.wiring.known)
+        objections = survey.objections(self.wiring.registries, case.publications, case.artifacts)
+        world = self._world(case, source) if online else facts.world
+        case = replace(case, facts=replace(facts, objections=objections, world=world))
+        return Judged(case, plan(case, self.repository or "(no remote)", self.policy_ref.digest))
+
+    def _world(self, case: Case, source: Source | None) -> World:
+        if source is None:
+            return World()
+        artifacts = {a.artifact.name: a.artifact for a in case.artifacts}
+        wiring = self.wiring
+        return World(
+            tag=survey.tag_at(wiring.forge, self._tag) if source.tag.object else _OFFLINE,
+            checks=survey.checks_on(wiring.forge, source.tag.commit, self.policy.checks.required),
+            shelves=survey.shelves(wiring.registries, wiring.workers, case.publications, artifacts),
+        )
+
+
+def digest_option(text: str) -> Sha256:
+    """A digest given on the command line; raises ConfigError ``digest-invalid``."""
+    import re
+
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", text):
+        raise ConfigError(
+            "digest-invalid",
+            "this is not the digest of a release",
+            object="--digest",
+            found=text,
+            wanted="sha256: and 64 hexadecimal digits",
+            hint="releaser status TAG shows the digest",
+        )
+    return Sha256(text)

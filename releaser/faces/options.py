@@ -1,0 +1,47 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def tag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("tag", metavar="TAG", help="the release tag, such as v1.4.0-rc.1")
+
+
+def output(parser: argparse.ArgumentParser, *formats: str) -> None:
+    parser.add_argument("--format", choices=formats, default="text", help="what stdout gets (default: text)")
+    logs(parser)
+
+
+def logs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--log-format", choices=("text", "json"), default="text", help="what stderr gets")
+
+
+def forge(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--repository", metavar="OWNER/NAME", help="the repository on the forge (default: from the job or from origin)"
+    )
+
+
+def checkout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--repo", metavar="DIR", default=".", help="the repository on this machine (default: .)")
+    forge(parser)
+
+
+def trial(parser: argparse.ArgumentParser) -> None:
+    """What only a dry run may vary: a release is judged by the protected policy, at its tag."""
+    parser.add_argument(
+        "--policy",
+        metavar="FILE",
+        help="judge by this file instead of .github/releaser.toml on the default branch",
+    )
+    parser.add_argument(
+        "--at", metavar="REV", help="judge a tag that does not exist yet, as if it stood at this commit"
+    )
+
+
+def artifacts(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    parser.add_argument(
+        "--artifacts", metavar="DIR", required=required, help="the folder with everything the build made"
+    )

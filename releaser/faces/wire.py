@@ -1,0 +1,170 @@
+"""The only place that builds adapters. A new registry or package manager is one row here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pydantic import BaseModel
+
+from releaser.adapters.crates import Crates
+from releaser.adapters.endpoints import Endpoints, World, from_world, production
+from releaser.adapters.homebrew import HomebrewCask, HomebrewFormula
+from releaser.adapters.http import Client
+from releaser.adapters.local import SystemClock, TemporaryScratch, ThreadWorkers
+from releaser.adapters.npm import Npm
+from releaser.adapters.oidc import ActionsIdentity, ambient
+from releaser.adapters.pypi import PyPI
+from releaser.adapters.store import FileLedger, NoLedger
+from releaser.engine.planner import Registries
+from releaser.engine.ports import Dispatcher, Forge, Identity, Ledger, Outside, Registry, Reporter, Tap
+from releaser.errors import ConfigError
+from releaser.model.policy import Policy
+
+if TYPE_CHECKING:
+    from releaser.adapters.github import GitHub
+
+WORLD = "RELEASER_WORLD"
+"""The environment variable that points every adapter at a rehearsal world instead of the public services."""
+
+
+def _registries(endpoints: Endpoints, client: Client) -> dict[str, Registry]:
+    return {
+        "pypi": PyPI(endpoints, client),
+        "crates.io": Crates(endpoints, client),
+        "npm": Npm(endpoints, client),
+    }
+
+
+_DISPATCHERS = {d.kind: d for d in (HomebrewFormula, HomebrewCask)}
+
+
+class _Configured(Protocol):
+    settings: type[BaseModel]
+
+
+def settings() -> Mapping[str, type[BaseModel]]:
+    """The policy keys of every kind of package manager."""
+    return {kind: dispatcher.settings for kind, dispatcher in _DISPATCHERS.items()}
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """Everything one process needs of the outside, built when it is first used.
+
+    ``repository`` is ``OWNER/NAME``; tokens come from *environ* only, never from the command line.
+    """
+
+    reporter: Reporter
+    repository: str = ""
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+
+    @cached_property
+    def world(self) -> World | None:
+        """The rehearsal world, when the environment names one."""
+        name = self.environ.get(WORLD)
+        return from_world(Path(name)) if name else None
+
+    @cached_property
+    def endpoints(self) -> Endpoints:
+        return self.world.endpoints if self.world else production(self.environ)
+
+    @cached_property
+    def client(self) -> Client:
+        return Client()
+
+    @cached_property
+    def workers(self) -> ThreadWorkers:
+        return ThreadWorkers()
+
+    @cached_property
+    def registries(self) -> Mapping[str, Registry]:
+        return _registries(self.endpoints, self.client)
+
+    @cached_property
+    def known(self) -> Registries:
+        """What the planner must know of each registry."""
+        return {name: (r.ecosystem, r.kinds) for name, r in self.registries.items()}
+
+    def read_policy(self, text: str, source: str) -> Policy:
+        """Parse a policy file against the registries and package managers that exist here."""
+        return Policy.parse(text, source, registries=self.registries, dispatchers=settings())
+
+    @cached_property
+    def token(self) -> str:
+        """The forge token: ``GITHUB_TOKEN`` or ``GH_TOKEN``; empty for anonymous reading."""
+        return self.environ.get("GITHUB_TOKEN") or self.environ.get("GH_TOKEN") or ""
+
+    @cached_property
+    def forge(self) -> GitHub:
+        from releaser.adapters.github import GitHub
+
+        if not self.repository:
+            raise ConfigError(
+                "repository-unknown",
+                "the repository on the forge is not known",
+                found="no origin remote and no GITHUB_REPOSITORY",
+                wanted="OWNER/NAME",
+                hint="add --repository OWNER/NAME",
+            )
+        return GitHub(self.repository, self.token, self.endpoints.github.api)
+
+    @cached_property
+    def dispatchers(self) -> Mapping[str, Dispatcher]:
+        return {kind: dispatcher(self._tap, self.endpoints.github.server) for kind, dispatcher in _DISPATCHERS.items()}
+
+    def _tap(self, repository: str) -> Tap:
+        from releaser.adapters.github import GitHubTap
+
+        token = self.environ.get("RELEASER_TAP_TOKEN") or self.token
+        return GitHubTap(repository, token, self.endpoints.github.api)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """The job's identity. Raises ConfigError ``identity-missing`` outside a job that has one."""
+        return _LateIdentity(self.environ, self.client)
+
+    @contextmanager
+    def outside(self, ledger: Ledger | None = None) -> Iterator[Outside]:
+        """All ports, for the length of a block; without *ledger* nothing may be published."""
+        clock = SystemClock()
+        forge: Forge = self.forge
+        with TemporaryScratch(forge, self.reporter) as scratch:
+            yield Outside(
+                forge=forge,
+                registries=self.registries,
+                dispatchers=self.dispatchers,
+                identity=self.identity,
+                scratch=scratch,
+                ledger=ledger or NoLedger(),
+                clock=clock,
+                workers=self.workers,
+                reporter=self.reporter,
+            )
+
+    def ledger(self, path: str | None, tag: str) -> FileLedger:
+        """The ledger of one release: *path*, or a file under ``$XDG_STATE_HOME``, outside any checkout (T58)."""
+        if path:
+            return FileLedger(Path(path), SystemClock())
+        state = self.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+        name = tag.replace("/", "%2F") + ".jsonl"
+        return FileLedger(Path(state, "releaser", self.repository.replace("/", "%2F"), name), SystemClock())
+
+
+class _LateIdentity:
+    """Finds the job's identity when the first token is asked for, so that reading needs none."""
+
+    def __init__(self, environ: Mapping[str, str], client: Client) -> None:
+        self._environ = environ
+        self._client = client
+        self._found: ActionsIdentity | None = None
+
+    def token(self, audience: str) -> str:
+        if self._found is None:
+            self._found = ambient(self._environ, self._client)
+        return self._found.token(audience)

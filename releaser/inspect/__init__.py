@@ -1,0 +1,1 @@
+"""Untrusted input made safe: repositories, version files, archives."""

@@ -1,0 +1,104 @@
+"""What every document that leaves a process has in common: strict, frozen, versioned, one canonical spelling.
+
+Canonical JSON is RFC 8785 (the ``rfc8785`` package): one byte string per value, so a digest names a document.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, NewType, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from releaser.errors import ConfigError
+
+Sha256 = NewType("Sha256", str)
+"""``sha256:`` followed by 64 lower-case hexadecimal digits."""
+
+MAX_DEPTH = 64
+
+
+class Document(BaseModel):
+    """A frozen value; unknown keys are errors, types are not coerced."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
+
+    def canonical(self) -> bytes:
+        """The RFC 8785 bytes of this document; equal documents give equal bytes."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    @classmethod
+    def parse(cls, data: bytes, source: str) -> Self:
+        """Read a document that was written by `canonical`.
+
+        Raises ConfigError ``document-invalid`` for anything else: bad JSON, duplicate keys, unknown keys, or
+        the right value in another spelling (two spellings would have two digests).
+        """
+        try:
+            parsed = cls.model_validate_json(json.dumps(strict_json(data, source)))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ConfigError(
+                "document-invalid",
+                f"{source} is not a {cls.__name__.lower()} document",
+                object=".".join(str(part) for part in first["loc"]) or source,
+                found=first["msg"],
+                hint="regenerate it with the releaser that reads it; do not edit it by hand",
+            ) from error
+        if parsed.canonical() != data:
+            raise ConfigError(
+                "document-not-canonical",
+                f"{source} is not in canonical form",
+                object=source,
+                found=sha256(data),
+                wanted=sha256(parsed.canonical()),
+                hint="write it again with `releaser assemble`; a reformatted document is another document",
+            )
+        return parsed
+
+
+def canonical_json(value: Any) -> bytes:
+    """RFC 8785 bytes of a JSON value."""
+    import rfc8785
+
+    return rfc8785.dumps(value)
+
+
+def sha256(data: bytes) -> Sha256:
+    """The digest of *data* in the form that documents use."""
+    return Sha256("sha256:" + hashlib.sha256(data).hexdigest())
+
+
+def strict_json(data: bytes, source: str) -> Any:
+    """Parse JSON as data from strangers: no duplicate keys, no NaN, no deep nesting.
+
+    Raises ConfigError ``json-invalid``.
+    """
+
+    def refuse(found: str) -> ConfigError:
+        return ConfigError("json-invalid", f"{source} is not plain JSON", object=source, found=found, wanted="RFC 8259")
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        mapping = dict(items)
+        if len(mapping) != len(items):
+            raise refuse("a key that stands twice in one object")
+        return mapping
+
+    def constant(name: str) -> Any:
+        raise refuse(name)
+
+    depth = 0
+    for byte in data:
+        if byte in b"[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise refuse(f"more than {MAX_DEPTH} levels")
+        elif byte in b"]}":
+            depth -= 1
+    try:
+        return json.loads(data, object_pairs_hook=pairs, parse_constant=constant)
+    except (ValueError, RecursionError) as error:
+        raise refuse(str(error)) from error

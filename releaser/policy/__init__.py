@@ -1,0 +1,1 @@
+"""The gates: pure rules over facts."""

@@ -1,0 +1,119 @@
+"""Gate ``approval``: enough of the right people agreed to exactly these bytes, and nobody said no."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from releaser.model.approval import Decision, Vote, Voter
+from releaser.model.facts import Ballot, Unobserved
+from releaser.model.manifest import Manifest
+from releaser.model.plan import GateRow
+from releaser.model.policy import ApprovalRule
+from releaser.policy.case import Case, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Who counts, who said no, whose vote was left out and why, and whose rights could not be looked up."""
+
+    approved: tuple[str, ...]
+    rejected: tuple[str, ...]
+    ignored: tuple[tuple[str, str], ...]
+    unknown: tuple[str, ...]
+
+
+def excluded(rule: ApprovalRule, manifest: Manifest, voter: Voter) -> str:
+    """Why the rule leaves *voter* out of this release, empty when it does not."""
+    if "tagger" in rule.exclude and manifest.tag.tagger.lower() in {e.lower() for e in voter.emails}:
+        return "tagged this release"
+    if "initiator" in rule.exclude and manifest.initiator is not None and manifest.initiator.id == voter.id:
+        return "started this release"
+    return ""
+
+
+def unfit(vote: Vote, rule: ApprovalRule, ballot: Ballot, manifest: Manifest) -> str:
+    """Why *vote* does not count, empty when it does. Rights are judged last and only when they are known."""
+    reject = vote.decision is Decision.REJECT
+    if (vote.repository, vote.tag) != (manifest.repository.name, manifest.tag.name):
+        return f"is about {vote.repository} {vote.tag}"
+    if vote.manifest != ballot.manifest:
+        return f"is about other bytes ({vote.manifest[:19]})"
+    if not vote.by.human:
+        return "is not a person"
+    if not reject and vote.policy != ballot.policy:
+        return "was given under another policy"
+    if not reject and not ballot.begun and ballot.now - vote.at >= rule.lifetime:
+        return f"expired after {rule.expires}"
+    if not reject and (reason := excluded(rule, manifest, vote.by)):
+        return reason
+    if vote.by.roles is not None and not vote.by.roles & set(rule.approvers):
+        return "is not an approver"
+    return ""
+
+
+def tally(rule: ApprovalRule, ballot: Ballot, manifest: Manifest) -> Tally:
+    """Count the votes. Pure; a rejection by an approver is final for these bytes, and people count once."""
+    approved: dict[int, str] = {}
+    rejected: dict[int, str] = {}
+    ignored: list[tuple[str, str]] = []
+    unknown: dict[int, str] = {}
+    for vote in ballot.votes:
+        if reason := unfit(vote, rule, ballot, manifest):
+            ignored.append((vote.by.login, reason))
+        elif vote.by.roles is None:
+            unknown[vote.by.id] = vote.by.login
+        elif vote.decision is Decision.REJECT:
+            rejected[vote.by.id] = vote.by.login
+        else:
+            approved[vote.by.id] = vote.by.login
+    return Tally(
+        approved=tuple(approved.values()),
+        rejected=tuple(rejected.values()),
+        ignored=tuple(ignored),
+        unknown=tuple(unknown.values()),
+    )
+
+
+def approval_row(rule: ApprovalRule, ballot: Ballot, manifest: Manifest) -> GateRow:
+    """The gate's answer for one release."""
+    row = Row("approval", manifest.tag.name)
+    count = tally(rule, ballot, manifest)
+    command = f"releaser approve {manifest.tag.name} --digest {ballot.manifest}"
+    if manifest.policy.digest != ballot.policy:
+        return Row("approval", manifest.policy.path).fail(
+            "the policy was changed after this release was assembled",
+            found=ballot.policy,
+            wanted=manifest.policy.digest,
+            hint=f"releaser assemble {manifest.tag.name}, then draft and approve again",
+        )
+    if count.rejected:
+        return row.fail(
+            f"rejected by {', '.join(count.rejected)}",
+            found="a rejection",
+            wanted="none",
+            hint="a rejection is final for these bytes: build again, or choose a new version",
+        )
+    have = f"{len(count.approved)}/{rule.quorum} approvals of {ballot.manifest[:19]}"
+    left_out = "; ".join(f"{who} {why}" for who, why in count.ignored)
+    if len(count.approved) >= rule.quorum:
+        return row.passed(f"{have}: {', '.join(count.approved)}")
+    found = have + (f"; left out: {left_out}" if left_out else "")
+    if count.unknown:
+        found += f"; rights could not be looked up: {', '.join(count.unknown)}"
+    return row.wait(
+        have, found=found, wanted=f"{rule.quorum} of {', '.join(rule.approvers)} within {rule.expires}", hint=command
+    )
+
+
+def approval(case: Case) -> Iterator[GateRow]:
+    """Before a manifest exists nobody can have approved it: say what will be needed."""
+    rule = case.policy.approval
+    channel = case.policy.channels.get(case.channel) if case.channel else None
+    row = Row("approval", case.tag)
+    if channel is not None and not channel.draft:
+        yield row.skip(f"{case.channel} releases are public at once and go to no registry")
+    elif isinstance(case.facts.world.ballot, Unobserved):
+        yield row.skip(f"{rule.quorum} of {', '.join(rule.approvers)} once the draft is complete")
+    elif case.manifest is not None:
+        yield approval_row(rule, case.facts.world.ballot, case.manifest)

@@ -1,0 +1,79 @@
+"""What a gate is asked, and the shape of its answer."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from releaser.model.artifact import Inspected
+from releaser.model.facts import Facts, Unobserved
+from releaser.model.manifest import Manifest, PlannedPublication
+from releaser.model.plan import GateRow, Status
+from releaser.model.policy import ChannelName, Policy
+from releaser.model.version import Ecosystem, Version
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One release before its judges: the policy, the tag's name, and the facts.
+
+    ``version`` and ``channel`` are None when the tag names no version; ``registries`` gives each registry's way
+    of spelling versions; ``publications`` is what the policy schedules for this release; ``manifest`` is the
+    release as assembled, once it is.
+    """
+
+    policy: Policy
+    tag: str
+    version: Version | None
+    channel: ChannelName | None
+    facts: Facts
+    registries: Mapping[str, Ecosystem]
+    publications: tuple[PlannedPublication, ...] = ()
+    manifest: Manifest | None = None
+
+    @property
+    def artifacts(self) -> tuple[Inspected, ...]:
+        """The artifacts that were given; none when none were."""
+        return () if isinstance(self.facts.artifacts, Unobserved) else self.facts.artifacts
+
+
+Gate = Callable[[Case], Iterator[GateRow]]
+"""A pure rule: equal cases give equal rows. What is not known never passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Makes one gate's rows: ``Row("branch", "v1.0.0").fail("…")``."""
+
+    name: str
+    object: str
+
+    def passed(self, reason: str) -> GateRow:
+        return GateRow(name=self.name, object=self.object, status=Status.PASS, reason=reason)
+
+    def fail(self, reason: str, *, found: str = "", wanted: str = "", hint: str = "") -> GateRow:
+        return self._row(Status.FAIL, reason, found, wanted, hint)
+
+    def wait(self, reason: str, *, found: str = "", wanted: str = "", hint: str = "") -> GateRow:
+        return self._row(Status.WAIT, reason, found, wanted, hint)
+
+    def skip(self, reason: str) -> GateRow:
+        return GateRow(name=self.name, object=self.object, status=Status.SKIP, reason=reason)
+
+    def missing(self, fact: Unobserved, hint: str = "") -> GateRow:
+        """The row for a fact that is not there: skipped when nobody asked, waiting when asking failed."""
+        return self.wait(fact.reason, hint=hint) if fact.failed else self.skip(fact.reason)
+
+    def _row(self, status: Status, reason: str, found: str, wanted: str, hint: str) -> GateRow:
+        return GateRow(
+            name=self.name, object=self.object, status=status, reason=reason, found=found, wanted=wanted, hint=hint
+        )
+
+
+def path_match(name: str, pattern: str) -> bool:
+    """Whether *name* matches *pattern*, in which ``*`` does not cross a ``/`` and ``**`` does."""
+    if "**" in pattern:
+        return fnmatch.fnmatchcase(name, pattern)
+    parts, wanted = name.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(fnmatch.fnmatchcase(p, w) for p, w in zip(parts, wanted, strict=True))

@@ -1,0 +1,88 @@
+"""What goes where, in which order: the policy's publications and deliveries for one release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from releaser.errors import ConfigError, ReleaserError
+from releaser.model.artifact import Artifact, Inspected, Kind
+from releaser.model.manifest import PlannedDelivery, PlannedPublication
+from releaser.model.policy import ChannelName, Policy
+from releaser.model.version import Ecosystem, Version, spell
+from releaser.policy.artifacts import groups_of, placeholders
+
+
+def sorted_artifacts(policy: Policy, version: Version, tag: str, found: Sequence[Inspected]) -> tuple[Artifact, ...]:
+    """The artifacts that belong to exactly one group, with that group, by name."""
+    words = placeholders(version, tag)
+    placed = []
+    for file in found:
+        groups = groups_of(file.artifact.name, policy, words)
+        if len(groups) == 1:
+            placed.append(file.artifact.model_copy(update={"group": groups[0]}))
+    return tuple(sorted(placed, key=lambda a: a.name))
+
+
+def publications(
+    policy: Policy,
+    version: Version,
+    channel: ChannelName,
+    artifacts: Sequence[Artifact],
+    registries: Mapping[str, tuple[Ecosystem, frozenset[Kind]]],
+) -> tuple[PlannedPublication, ...]:
+    """The packages this release publishes, in waves: a wave's needs are all in earlier ones.
+
+    A version that a registry cannot spell is left out here; the ``tag`` gate refuses it. Raises ConfigError
+    ``policy-needs`` when a publication needs one that this channel does not make.
+    """
+    chosen = policy.publications(channel)
+    waves: dict[str, int] = {}
+    while len(waves) < len(chosen):
+        ready = [n for n in chosen if n not in waves and all(d in waves for d in chosen[n].needs)]
+        if not ready:
+            name = next(n for n in chosen if n not in waves)
+            raise ConfigError(
+                "policy-needs",
+                f"publication {name} needs one that {channel} releases do not make",
+                object=f"publish.{name}.needs",
+                found=", ".join(d for d in chosen[name].needs if d not in chosen),
+                wanted="publications of the same channel",
+                hint=f"add them to channels.{channel}.publish",
+            )
+        waves |= dict.fromkeys(ready, 1 + max(waves.values(), default=0))
+    planned = []
+    for name, entry in chosen.items():
+        ecosystem, kinds = registries[entry.registry]
+        try:
+            spelled = spell(version, ecosystem)
+        except ReleaserError:
+            continue
+        planned.append(
+            PlannedPublication(
+                id=name,
+                registry=entry.registry,
+                package=entry.package or name,
+                version=spelled,
+                files=tuple(a.name for a in artifacts if a.group in entry.files and a.kind in kinds),
+                needs=tuple(sorted(entry.needs)),
+                environment=entry.environment,
+                wave=waves[name],
+            )
+        )
+    return tuple(sorted(planned, key=lambda p: (p.wave, p.id)))
+
+
+def deliveries(policy: Policy, channel: ChannelName) -> tuple[PlannedDelivery, ...]:
+    """The package managers this release updates, by name."""
+    every = tuple(sorted(policy.publications(channel)))
+    return tuple(
+        PlannedDelivery(
+            id=name,
+            kind=entry.kind,
+            repository=entry.repository,
+            via=entry.via,
+            needs=every if entry.needs is None else tuple(sorted(entry.needs)),
+            settings=entry.settings,
+        )
+        for name, entry in sorted(policy.deliveries(channel).items())
+    )

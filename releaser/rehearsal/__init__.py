@@ -1,0 +1,1 @@
+"""A world on loopback that behaves like the real one."""

@@ -1,0 +1,128 @@
+"""How the rehearsal's GitHub words its answers and reads what it is sent.
+
+Messages follow GitHub's REST reference; the lists of links are those its OpenAPI description requires.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from releaser.rehearsal.server import Refused, Request, Response
+
+DOCUMENTATION = "https://docs.github.com/rest"
+
+USER_LINKS = {
+    "followers_url": "/followers",
+    "following_url": "/following{/other_user}",
+    "gists_url": "/gists{/gist_id}",
+    "starred_url": "/starred{/owner}{/repo}",
+    "subscriptions_url": "/subscriptions",
+    "organizations_url": "/orgs",
+    "repos_url": "/repos",
+    "events_url": "/events{/privacy}",
+    "received_events_url": "/received_events",
+}
+REPOSITORY_LINKS = {
+    "archive_url": "/{archive_format}{/ref}",
+    "assignees_url": "/assignees{/user}",
+    "blobs_url": "/git/blobs{/sha}",
+    "branches_url": "/branches{/branch}",
+    "collaborators_url": "/collaborators{/collaborator}",
+    "comments_url": "/comments{/number}",
+    "commits_url": "/commits{/sha}",
+    "compare_url": "/compare/{base}...{head}",
+    "contents_url": "/contents/{+path}",
+    "contributors_url": "/contributors",
+    "deployments_url": "/deployments",
+    "downloads_url": "/downloads",
+    "events_url": "/events",
+    "forks_url": "/forks",
+    "git_commits_url": "/git/commits{/sha}",
+    "git_refs_url": "/git/refs{/sha}",
+    "git_tags_url": "/git/tags{/sha}",
+    "hooks_url": "/hooks",
+    "issue_comment_url": "/issues/comments{/number}",
+    "issue_events_url": "/issues/events{/number}",
+    "issues_url": "/issues{/number}",
+    "keys_url": "/keys{/key_id}",
+    "labels_url": "/labels{/name}",
+    "languages_url": "/languages",
+    "merges_url": "/merges",
+    "milestones_url": "/milestones{/number}",
+    "notifications_url": "/notifications{?since,all,participating}",
+    "pulls_url": "/pulls{/number}",
+    "releases_url": "/releases{/id}",
+    "stargazers_url": "/stargazers",
+    "statuses_url": "/statuses/{sha}",
+    "subscribers_url": "/subscribers",
+    "subscription_url": "/subscription",
+    "tags_url": "/tags",
+    "teams_url": "/teams",
+    "trees_url": "/git/trees{/sha}",
+}
+
+
+def error(status: int, message: str, **more: Any) -> Response:
+    """GitHub's error body."""
+    body = {"message": message, **more, "documentation_url": DOCUMENTATION, "status": str(status)}
+    return Response.json(body, status=status)
+
+
+def invalid(resource: str, code: str, name: str = "", message: str = "") -> Refused:
+    """422 ``Validation Failed`` with one error; *name* is the field."""
+    parts = {"resource": resource, "code": code, "field": name, "message": message}
+    return Refused(error(422, "Validation Failed", errors=[{k: v for k, v in parts.items() if v}]))
+
+
+def unprocessable(message: str) -> Refused:
+    """422 with a message of its own and no list of errors."""
+    return Refused(error(422, message))
+
+
+NOT_FOUND = error(404, "Not Found")
+
+
+def body_of(request: Request) -> dict[str, Any]:
+    """The JSON object that was sent; refuses anything else as GitHub does."""
+    try:
+        value = json.loads(request.read() or b"{}")
+    except ValueError as exc:
+        raise Refused(error(400, "Problems parsing JSON")) from exc
+    if not isinstance(value, dict):
+        raise Refused(error(400, "Body should be a JSON object"))
+    return value
+
+
+def text(body: dict[str, Any], name: str, default: str | None = None) -> str:
+    """The string field *name*; refused when it is missing without a *default* or is no string."""
+    value = body.get(name)
+    if value is None:
+        if default is None:
+            raise unprocessable(f'Invalid request.\n\n"{name}" wasn\'t supplied.')
+        return default
+    if not isinstance(value, str):
+        raise unprocessable(f"Invalid request.\n\nFor 'properties/{name}', {json.dumps(value)} is not a string.")
+    return value
+
+
+def flag(body: dict[str, Any], name: str, default: bool) -> bool:
+    """The boolean field *name*."""
+    value = body.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise unprocessable(f"Invalid request.\n\nFor 'properties/{name}', {json.dumps(value)} is not a boolean.")
+    return value
+
+
+def number(request: Request, name: str) -> int:
+    """The path parameter *name* as a whole number; anything else is not found."""
+    if not request.params[name].isdecimal():
+        raise Refused(NOT_FOUND)
+    return int(request.params[name])
+
+
+def node_id(kind: str, identity: int | str) -> str:
+    return base64.b64encode(f"{kind}:{identity}".encode()).decode()

@@ -1,0 +1,331 @@
+"""A small project that ships one version through many channels, with its artifacts, made from nothing.
+
+``ternlet`` is native code (wheels for three platforms and a crate), ``tern`` the Python package that needs it,
+``@harbor/tern`` a client on npm, and ``tern`` a command for Homebrew. All files are the same bytes in every run.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import io
+import json
+import os
+import subprocess
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from releaser.model.version import Ecosystem, Phase, Version, spell
+from releaser.rehearsal.world import World
+
+REPOSITORY = "harbor/tern"
+TAP = "harbor/homebrew-tap"
+OWNER_ID = 9100
+REPOSITORY_ID = 9101
+WORKFLOW = "release-publish.yml"
+PEOPLE = {"tagger": 501, "reviewer-one": 502, "reviewer-two": 503}
+PLATFORMS = ("manylinux_2_17_x86_64", "manylinux_2_17_aarch64", "macosx_11_0_arm64")
+BINARIES = ("tern_Darwin_arm64", "tern_Darwin_x86_64", "tern_Linux_arm64", "tern_Linux_x86_64")
+
+POLICY = """\
+[version]
+source = "crates/Cargo.toml"
+lockstep = ["crates/Cargo.lock", "pyproject.toml", "package.json", "VERSION*"]
+
+[channels.stable]
+branches = ["main"]
+[channels.prerelease]
+branches = ["prerelease/*"]
+[channels.dev]
+branches = ["*"]
+draft = false
+publish = []
+
+[checks]
+required = ["ci-complete"]
+
+[approval]
+quorum = 2
+approvers = ["team:harbor/maintainers"]
+
+[artifacts.ternlet-wheels]
+files = "ternlet-*.whl"
+expect = ["manylinux*_x86_64", "manylinux*_aarch64", "macosx*_arm64"]
+[artifacts.ternlet-crate]
+files = "ternlet-*.crate"
+[artifacts.sdk]
+files = ["tern-*.whl", "tern-*.tar.gz"]
+expect = ["*.whl", "*.tar.gz"]
+[artifacts.client]
+files = "harbor-tern-*.tgz"
+[artifacts.cli]
+files = "tern_*"
+expect = ["tern_Darwin_arm64", "tern_Darwin_x86_64", "tern_Linux_arm64", "tern_Linux_x86_64"]
+
+[publish.ternlet-pypi]
+registry = "pypi"
+package = "ternlet"
+files = "ternlet-wheels"
+environment = "release"
+[publish.ternlet-crate]
+registry = "crates.io"
+package = "ternlet"
+files = "ternlet-crate"
+environment = "release"
+[publish.sdk]
+registry = "pypi"
+package = "tern"
+files = "sdk"
+needs = "ternlet-pypi"
+requires = "ternlet>={pep440},<1.0"
+environment = "release"
+[publish.client]
+registry = "npm"
+package = "@harbor/tern"
+files = "client"
+environment = "release"
+
+[downstream.homebrew]
+kind = "homebrew-cask"
+repository = "harbor/homebrew-tap"
+via = "commit"
+item = "tern"
+description = "Small messages over long distances"
+homepage = "https://tern.example.invalid/"
+[downstream.homebrew.assets]
+macos-arm64 = "tern_Darwin_arm64"
+macos-x86_64 = "tern_Darwin_x86_64"
+linux-arm64 = "tern_Linux_arm64"
+linux-x86_64 = "tern_Linux_x86_64"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The project in a world: checkout, artifacts, tag, and the environments of everyone who takes part."""
+
+    version: Version
+    tag: str
+    checkout: Path
+    artifacts: Path
+    job: Mapping[str, str]
+    reviewers: Mapping[str, Mapping[str, str]]
+
+
+def settle(world: World, version: Version) -> Sample:
+    """Put the project, its people, its trusted publishers and the tag into *world*; raises nothing of its own."""
+    git = world.github.add_repository(REPOSITORY, REPOSITORY_ID, OWNER_ID)
+    world.github.add_repository(TAP, REPOSITORY_ID + 1, OWNER_ID)
+    tokens = {login: world.github.add_user(login, number) for login, number in PEOPLE.items()}
+    world.github.add_team("harbor/maintainers", list(PEOPLE))
+    for login in PEOPLE:
+        world.github.grant(login, REPOSITORY, "maintain")
+    bot = world.github.add_user("tap-bot", 599)
+    world.github.grant("tap-bot", TAP, "write")
+    _trust(world)
+    checkout = world.root / "checkout"
+    tag = f"v{version}"
+    commit = _commit(checkout, version, tag, str(git))
+    world.github.set_check(REPOSITORY, commit, "ci-complete", "success")
+    _seed_tap(world.root / "tap", world.github.root / "git" / f"{TAP}.git")
+    artifacts = world.root / "dist"
+    build(version, artifacts)
+    job = world.job(world.github.add_actions_token(REPOSITORY), "tagger", PEOPLE["tagger"])
+    return Sample(
+        version=version,
+        tag=tag,
+        checkout=checkout,
+        artifacts=artifacts,
+        job={**job, "GITHUB_REPOSITORY": REPOSITORY, "RELEASER_TAP_TOKEN": bot},
+        reviewers={
+            login: {**world.person(token), "GITHUB_REPOSITORY": REPOSITORY}
+            for login, token in tokens.items()
+            if login != "tagger"
+        },
+    )
+
+
+def _trust(world: World) -> None:
+    for package in ("ternlet", "tern"):
+        world.pypi.add_package(package)
+    world.crates.add_package("ternlet")
+    world.npm.add_package("@harbor/tern")
+    world.oidc.claims |= {
+        "repository": REPOSITORY,
+        "repository_id": str(REPOSITORY_ID),
+        "repository_owner": REPOSITORY.partition("/")[0],
+        "repository_owner_id": str(OWNER_ID),
+        "workflow_ref": f"{REPOSITORY}/.github/workflows/{WORKFLOW}@refs/heads/main",
+        "job_workflow_ref": f"{REPOSITORY}/.github/workflows/{WORKFLOW}@refs/heads/main",
+        "ref": "refs/heads/main",
+        "ref_type": "branch",
+        "environment": "release",
+        "event_name": "workflow_dispatch",
+        "actor": "tagger",
+        "actor_id": str(PEOPLE["tagger"]),
+    }
+    owner = str(OWNER_ID)
+    for package in ("ternlet", "tern"):
+        world.pypi.trust(package, REPOSITORY, WORKFLOW, "release", owner)
+    world.crates.trust("ternlet", REPOSITORY, WORKFLOW, "release", owner)
+    world.npm.trust("@harbor/tern", REPOSITORY, WORKFLOW, "release", owner)
+
+
+# -- the repository -----------------------------------------------------------------------------------------------
+
+
+def sources(version: Version) -> dict[str, str]:
+    """The files of the project's repository, by path."""
+    python = _python(version)
+    return {
+        ".github/releaser.toml": POLICY,
+        "VERSION.txt": f"{version}\n",
+        "crates/Cargo.toml": f'[workspace]\nresolver = "2"\nmembers = ["ternlet"]\n\n[workspace.package]\nversion = "{version}"\n',
+        "crates/ternlet/Cargo.toml": '[package]\nname = "ternlet"\nversion.workspace = true\nedition = "2021"\n'
+        'license = "Apache-2.0"\ndescription = "The native half of tern"\n',
+        "crates/ternlet/src/lib.rs": _RUST,
+        "crates/Cargo.lock": f'version = 4\n\n[[package]]\nname = "ternlet"\nversion = "{version}"\n',
+        "pyproject.toml": '[project]\nname = "tern"\n'
+        f'version = "{python}"\ndependencies = ["ternlet>={python},<1.0"]\n',
+        "package.json": json.dumps({"name": "@harbor/tern", "version": str(version)}, indent=2) + "\n",
+    }
+
+
+def _python(version: Version) -> str:
+    return spell(version, Ecosystem.PEP440)
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """Run git as the project's tagger, with the same dates in every run."""
+    when = "2026-01-05T10:00:00+00:00"
+    who = "tagger", f"{PEOPLE['tagger']}+tagger@users.noreply.github.com"
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(folder),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        **{f"GIT_{role}_{part}": v for role in ("AUTHOR", "COMMITTER") for part, v in zip(("NAME", "EMAIL"), who)},
+        "GIT_AUTHOR_DATE": when,
+        "GIT_COMMITTER_DATE": when,
+    }
+    done = subprocess.run(["git", *arguments], cwd=folder, env=environment, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def _commit(folder: Path, version: Version, tag: str, bare: str) -> str:
+    """The project's one commit, tagged and pushed to *bare* with the branch that the channel asks for."""
+    _write(folder, sources(version))
+    _git(folder, "init", "--quiet", "--initial-branch=main")
+    _git(folder, "add", ".")
+    _git(folder, "commit", "--quiet", "--message", f"tern {version}")
+    _git(folder, "tag", "--annotate", "--message", f"tern {version}", tag)
+    _git(folder, "remote", "add", "origin", bare)
+    branches = ["main"]
+    if version.is_prerelease and version.phase is not Phase.DEV:
+        branches.append(f"prerelease/{version.core}")
+        _git(folder, "branch", branches[-1])
+    _git(folder, "push", "--quiet", "origin", *branches, f"refs/tags/{tag}")
+    return _git(folder, "rev-parse", "HEAD")
+
+
+def _seed_tap(folder: Path, bare: Path) -> None:
+    _write(folder, {"README.md": "# harbor tap\n"})
+    _git(folder, "init", "--quiet", "--initial-branch=main")
+    _git(folder, "add", ".")
+    _git(folder, "commit", "--quiet", "--message", "a tap")
+    _git(folder, "push", "--quiet", str(bare), "main")
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    for path, text in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+
+
+# -- the artifacts ------------------------------------------------------------------------------------------------
+
+_RUST = "/// How far a tern flies in a year, in kilometres.\npub const YEARLY: u32 = 70_900;\n"
+
+
+def build(version: Version, folder: Path) -> None:
+    """Write every artifact of *version* into *folder*."""
+    folder.mkdir(parents=True, exist_ok=True)
+    python, text = _python(version), str(version)
+    for platform in PLATFORMS:
+        tag = f"py3-none-{platform}"
+        body = {"ternlet/__init__.py": f'PLATFORM = "{platform}"\n'}
+        (folder / f"ternlet-{python}-{tag}.whl").write_bytes(_wheel("ternlet", python, tag, body))
+    body = {"tern/__init__.py": "import ternlet\n\nPLATFORM = ternlet.PLATFORM\n"}
+    needs = (f"ternlet>={python},<1.0",)
+    (folder / f"tern-{python}-py3-none-any.whl").write_bytes(_wheel("tern", python, "py3-none-any", body, needs))
+    project = (
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n\n'
+        f'[project]\nname = "tern"\nversion = "{python}"\ndependencies = {json.dumps(list(needs))}\n'
+    )
+    (folder / f"tern-{python}.tar.gz").write_bytes(
+        _tarball(f"tern-{python}", {"PKG-INFO": _metadata("tern", python, needs), "pyproject.toml": project, **body})
+    )
+    (folder / f"ternlet-{text}.crate").write_bytes(
+        _tarball(f"ternlet-{text}", {"Cargo.toml": _cargo(text), "src/lib.rs": _RUST})
+    )
+    client = {
+        "name": "@harbor/tern",
+        "version": text,
+        "description": "A client for tern",
+        "license": "Apache-2.0",
+        "main": "index.js",
+    }
+    (folder / f"harbor-tern-{text}.tgz").write_bytes(
+        _tarball("package", {"package.json": json.dumps(client), "index.js": f'module.exports = "{text}";\n'})
+    )
+    for name in BINARIES:
+        (folder / name).write_text(f"#!/bin/sh\necho tern {text} {name}\n")
+
+
+def _cargo(version: str) -> str:
+    return (
+        f'[package]\nedition = "2021"\nname = "ternlet"\nversion = "{version}"\n'
+        'description = "The native half of tern"\nlicense = "Apache-2.0"\n\n[lib]\nname = "ternlet"\npath = "src/lib.rs"\n'
+    )
+
+
+def _metadata(name: str, version: str, requires: tuple[str, ...]) -> str:
+    needs = "".join(f"Requires-Dist: {r}\n" for r in requires)
+    return (
+        f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\nSummary: {name} of the rehearsal\n"
+        f"License-Expression: Apache-2.0\nRequires-Python: >=3.9\n{needs}"
+    )
+
+
+def _wheel(name: str, version: str, tag: str, files: Mapping[str, str], requires: tuple[str, ...] = ()) -> bytes:
+    info = f"{name}-{version}.dist-info"
+    content = {
+        **files,
+        f"{info}/METADATA": _metadata(name, version, requires),
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: rehearsal\nRoot-Is-Purelib: true\nTag: {tag}\n",
+    }
+    record = "".join(f"{path},sha256={_urlsafe(text)},{len(text.encode())}\n" for path, text in content.items())
+    content[f"{info}/RECORD"] = record + f"{info}/RECORD,,\n"
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, text in content.items():
+            archive.writestr(zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0)), text)
+    return out.getvalue()
+
+
+def _urlsafe(text: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+
+
+def _tarball(top: str, files: Mapping[str, str]) -> bytes:
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as archive:
+        for path, text in files.items():
+            entry = tarfile.TarInfo(f"{top}/{path}")
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return gzip.compress(plain.getvalue(), mtime=0)

@@ -1,0 +1,346 @@
+"""A small HTTP/1.1 server on loopback that the services of the rehearsal world are made of.
+
+It exists because the world must control what frameworks hide: the reason phrase (where the Python index puts
+its message), connections dropped after the effect, and request bodies that go to disk as they arrive.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import IO, Any, ClassVar, Self
+from urllib.parse import parse_qs, unquote, urlsplit
+
+CHUNK = 1 << 20
+SPOOL = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request. ``body`` is a file at position 0, in memory up to 8 MiB and on disk beyond."""
+
+    method: str
+    path: str
+    params: dict[str, str]
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: IO[bytes]
+    length: int
+
+    def read(self) -> bytes:
+        """The whole body; for the small ones."""
+        self.body.seek(0)
+        return self.body.read()
+
+    def json(self) -> Any:
+        """The body as JSON; raises ValueError when it is not."""
+        return json.loads(self.read() or b"null")
+
+    def header(self, name: str) -> str:
+        return self.headers.get(name.lower(), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One answer. ``body`` may be a file that is streamed; ``reason`` replaces the standard phrase."""
+
+    status: int = 200
+    body: bytes | Path = b""
+    content_type: str = "application/json"
+    reason: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def json(cls, value: Any, status: int = 200, **headers: str) -> Self:
+        return cls(status=status, body=json.dumps(value).encode(), headers=headers)
+
+
+class Refused(Exception):
+    """Raised by a handler, from however deep, to answer *response* at once."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
+def revalidate(request: Request, response: Response) -> Response:
+    """*response* under an ``ETag`` of its bytes, or 304 when the client names that tag (RFC 9110 section 13.1.2)."""
+    body = response.body.read_bytes() if isinstance(response.body, Path) else response.body
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    known = [t.strip().removeprefix("W/") for t in request.header("if-none-match").split(",")]
+    if tag in known or known == ["*"]:
+        return Response(304, headers={**response.headers, "ETag": tag})
+    return replace(response, headers={**response.headers, "ETag": tag})
+
+
+@dataclass(slots=True)
+class Fault:
+    """What goes wrong, how often. ``operation`` is the name of a route, as in ``pypi.upload``.
+
+    * ``status``: answer this instead of doing it;
+    * ``drop``: do it, then close the connection without an answer;
+    * ``lie``: do it, then answer ``status`` instead of the truth;
+    * ``delay``: seconds to wait before it is done.
+    """
+
+    operation: str
+    kind: str
+    status: int = 503
+    delay: float = 0.0
+    times: int = 1
+
+
+class Faults:
+    """The faults still to happen, shared by all services of a world."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pending: list[Fault] = []
+
+    def add(self, fault: Fault) -> None:
+        with self._lock:
+            self._pending.append(fault)
+
+    def take(self, operation: str) -> Fault | None:
+        """The next fault for *operation*, counted down; None when nothing is wrong."""
+        with self._lock:
+            for fault in self._pending:
+                if fault.operation == operation and fault.times > 0:
+                    fault.times -= 1
+                    return fault
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request as the world saw it: enough to count effects, nothing secret."""
+
+    operation: str
+    method: str
+    path: str
+    status: int
+
+
+class Journal:
+    """Everything that was asked of the world, in order."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls: list[Call] = []
+
+    def add(self, call: Call) -> None:
+        with self._lock:
+            self._calls.append(call)
+
+    def calls(self, operation: str | None = None) -> list[Call]:
+        with self._lock:
+            return [c for c in self._calls if operation is None or c.operation == operation]
+
+    def writes(self) -> list[Call]:
+        """Accepted changes: everything but reads that was answered with success."""
+        return [c for c in self.calls() if c.method not in ("GET", "HEAD") and c.status < 300]
+
+
+Handler = Callable[[Any, Request], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    method: str
+    pattern: re.Pattern[str]
+    operation: str
+    handler: Handler
+
+
+def route(method: str, template: str, operation: str) -> Callable[[Handler], Handler]:
+    """Serve *method* on *template* (``/simple/{project}/``; ``{path*}`` spans slashes) by this method."""
+    expression = re.sub(r"\\{(\w+)\\\*\\}", r"(?P<\1>.*)", re.escape(template))
+    expression = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", expression)
+    compiled = re.compile(expression + r"\Z")
+
+    def mark(handler: Handler) -> Handler:
+        handler.__dict__.setdefault("routes", []).append((method, compiled, operation))
+        return handler
+
+    return mark
+
+
+class Service:
+    """A loopback server whose routes are its own decorated methods.
+
+    Path parameters are matched before percent-decoding, so ``@scope%2fname`` is one segment, and reach the
+    handler decoded. A handler's state must be guarded by ``self.lock``; requests run in threads.
+    """
+
+    name: ClassVar[str] = ""
+
+    def __init__(self, root: Path, journal: Journal, faults: Faults) -> None:
+        self.root = root
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.journal = journal
+        self.faults = faults
+        self.lock = threading.RLock()
+        # Literal paths before parameters: /-/ping is not version "ping" of package "-".
+        # Of equals the longer: /commits/{ref*}/status before /commits/{ref*}.
+        self._routes = tuple(sorted(self._collect(), key=lambda r: (r.pattern.groups, -len(r.pattern.pattern))))
+        self._server = _Server(("127.0.0.1", 0), _handler_for(self))
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+
+    @property
+    def url(self) -> str:
+        """``http://127.0.0.1:PORT``, without a slash at the end."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def not_found(self, _request: Request) -> Response:
+        """The answer where no route matches."""
+        return Response.json({"message": "Not Found"}, status=404)
+
+    def injected(self, status: int) -> Response:
+        """The answer of a fault, in the way this service words its own errors."""
+        return Response.json({"message": "injected fault"}, status=status)
+
+    def left_behind(self, operation: str, request: Request, status: int) -> None:
+        """What *operation* leaves in the world when a ``status`` fault stops it; nothing, as a rule."""
+
+    def _collect(self) -> Iterator[Route]:
+        for attribute in dir(type(self)):
+            handler = getattr(type(self), attribute)
+            for method, pattern, operation in getattr(handler, "routes", ()):
+                yield Route(method, pattern, f"{self.name}.{operation}", handler)
+
+    def answer(self, request: Request) -> tuple[str, Response, bool]:
+        """Operation name, answer, and whether to drop the connection instead of sending it."""
+        for candidate in self._routes:
+            match = candidate.pattern.match(request.path)
+            if match and candidate.method == request.method:
+                params = {k: unquote(v) for k, v in match.groupdict().items()}
+                bound = Request(
+                    request.method,
+                    request.path,
+                    params,
+                    request.query,
+                    request.headers,
+                    request.body,
+                    request.length,
+                )
+                return candidate.operation, *self._run(candidate, bound)
+        return f"{self.name}.unknown", self.not_found(request), False
+
+    def _run(self, found: Route, request: Request) -> tuple[Response, bool]:
+        fault = self.faults.take(found.operation)
+        if fault is None:
+            return self._handle(found, request), False
+        if fault.delay:
+            time.sleep(fault.delay)
+        if fault.kind == "status":
+            self.left_behind(found.operation, request, fault.status)
+            return self.injected(fault.status), False
+        response = self._handle(found, request)
+        if fault.kind == "lie":
+            return self.injected(fault.status), False
+        return response, fault.kind == "drop"
+
+    def _handle(self, found: Route, request: Request) -> Response:
+        try:
+            return found.handler(self, request)
+        except Refused as refused:
+            return refused.response
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
+def _handler_for(service: Service) -> type[BaseHTTPRequestHandler]:
+    class Bound(_Handler):
+        owner = service
+
+    return Bound
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # One write per answer: a separate header write costs a delayed ACK (40 ms) per keep-alive request.
+    wbufsize = -1
+    owner: ClassVar[Service]
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet: the journal is the record."""
+
+    def _serve(self) -> None:
+        parts = urlsplit(self.path)
+        headers = {k.lower(): v for k, v in self.headers.items()}
+        with tempfile.SpooledTemporaryFile(max_size=SPOOL) as body:
+            length = self._receive(body, headers)
+            request = Request(
+                method=self.command,
+                path=parts.path,
+                params={},
+                query={k: v[-1] for k, v in parse_qs(parts.query, keep_blank_values=True).items()},
+                headers=headers,
+                body=body,
+                length=length,
+            )
+            operation, response, drop = self.owner.answer(request)
+        self.owner.journal.add(Call(operation, self.command, parts.path, response.status))
+        if drop:
+            self.close_connection = True
+            return
+        self._send(response)
+
+    def _receive(self, body: IO[bytes], headers: dict[str, str]) -> int:
+        if headers.get("expect", "").lower() == "100-continue":
+            self.wfile.flush()
+        if "chunked" in headers.get("transfer-encoding", ""):
+            total = 0
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                body.write(self.rfile.read(size))
+                self.rfile.readline()
+                total += size
+            self.rfile.readline()
+        else:
+            total = int(headers.get("content-length") or 0)
+            left = total
+            while left and (chunk := self.rfile.read(min(CHUNK, left))):
+                body.write(chunk)
+                left -= len(chunk)
+        body.seek(0)
+        return total
+
+    def _send(self, response: Response) -> None:
+        size = response.body.stat().st_size if isinstance(response.body, Path) else len(response.body)
+        self.send_response(response.status, response.reason)
+        for name, value in response.headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        if response.status not in (204, 304):
+            self.send_header("Content-Type", response.content_type)
+            self.send_header("Content-Length", str(size))
+        self.end_headers()
+        if self.command != "HEAD" and response.status not in (204, 304):
+            if isinstance(response.body, Path):
+                with response.body.open("rb") as source:
+                    while chunk := source.read(CHUNK):
+                        self.wfile.write(chunk)
+            else:
+                self.wfile.write(response.body)
+        self.wfile.flush()
+
+    # Names that http.server looks up.
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
