@@ -22,7 +22,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, Field, ValidationError
 
-from releaser.adapters.endpoints import AUDIENCE, CratesEndpoints
+from releaser.adapters.endpoints import AUDIENCE, Endpoints
 from releaser.adapters.http import LOOPBACK, Body, Client, Reply, plain
 from releaser.adapters.oidc import exchange, exchange_refused
 from releaser.engine.ports import Credential, Identity, Receipt, Sent
@@ -94,7 +94,7 @@ class Crates:
     ecosystem = Ecosystem.CARGO
     kinds: frozenset[Kind] = frozenset({Kind.CRATE})
 
-    def __init__(self, endpoints: CratesEndpoints, client: Client) -> None:
+    def __init__(self, endpoints: Endpoints, client: Client) -> None:
         self._endpoints = endpoints
         self._client = client
         self._turn = threading.Lock()
@@ -152,7 +152,7 @@ class Crates:
 
     def visible(self, package: str, version: str) -> Listing:
         """The crate's file in the sparse index, which is what cargo reads."""
-        reply = self._client.request("GET", f"{self._endpoints.index}/{index_path(package)}")
+        reply = self._client.request("GET", f"{self._endpoints.crates.index}/{index_path(package)}")
         if reply.status in _GONE:
             return Listing(package=False)
         if reply.status != 200:
@@ -193,7 +193,7 @@ class Crates:
         self, publication: PlannedPublication, artifact: Artifact, file: Path, credential: Credential
     ) -> Receipt:
         try:
-            described = upload_document(file)
+            described = upload_document(file, f"sparse+{self._endpoints.crates.index}/")
             document = json.dumps(described).encode()
         except _UNREADABLE as exc:
             return Receipt(Sent.REFUSED, f"{artifact.name} has no usable Cargo.toml: {plain(str(exc))}")
@@ -202,7 +202,7 @@ class Crates:
         self._pace()
         return self._client.write(
             "PUT",
-            f"{self._endpoints.api}/api/v1/crates/new",
+            f"{self._endpoints.crates.api}/api/v1/crates/new",
             headers={
                 "Authorization": credential.secret,
                 "Content-Type": "application/octet-stream",
@@ -214,12 +214,12 @@ class Crates:
 
     @property
     def _tokens(self) -> str:
-        return f"{self._endpoints.api}/api/v1/trusted_publishing/tokens"
+        return f"{self._endpoints.crates.api}/api/v1/trusted_publishing/tokens"
 
     def _read(self, path: str) -> Reply | None:
         """A page of the API; None for 404."""
         self._pace()
-        url = f"{self._endpoints.api}/api/v1{path}"
+        url = f"{self._endpoints.crates.api}/api/v1{path}"
         reply = self._client.request("GET", url, headers={"Accept": "application/json"})
         if reply.status == 404:
             return None
@@ -229,7 +229,7 @@ class Crates:
 
     def _pace(self) -> None:
         """Wait for this request's turn; a world on loopback has no queue."""
-        if urlsplit(self._endpoints.api).hostname in LOOPBACK:
+        if urlsplit(self._endpoints.crates.api).hostname in LOOPBACK:
             return
         with self._turn:
             now = self._client.clock.now()
@@ -245,26 +245,25 @@ def index_path(package: str) -> str:
     return f"{folder}/{quote(name, safe='')}"
 
 
-def upload_document(file: Path) -> dict[str, Any]:
+def upload_document(file: Path, own_index: str) -> dict[str, Any]:
     """What ``cargo publish`` says about the archive *file*, from the normalised ``Cargo.toml`` inside it.
 
-    Raises the errors of `tarfile`, `tomllib` and of a manifest with holes.
+    A dependency names its registry when that is neither *own_index* nor the default. Raises the errors of
+    `tarfile`, `tomllib` and of a manifest with holes.
     """
-    members = _members(file)
-    manifest = tomllib.loads(members["Cargo.toml"].decode())
+    manifest = tomllib.loads(_member(file, "Cargo.toml"))
     package = manifest["package"]
-    readme = package.get("readme")
-    readme_file = readme if isinstance(readme, str) else None
+    readme_file = package.get("readme") or None  # false says that there is none
     return {
         "name": package["name"],
         "vers": package["version"],
-        "deps": list(_dependencies(manifest)),
+        "deps": list(_dependencies(manifest, own_index)),
         "features": manifest.get("features", {}),
         "authors": package.get("authors", []),
         "description": package.get("description"),
         "documentation": package.get("documentation"),
         "homepage": package.get("homepage"),
-        "readme": members[readme_file].decode(errors="replace") if readme_file in members else None,
+        "readme": _member(file, readme_file) if readme_file else None,
         "readme_file": readme_file,
         "keywords": package.get("keywords", []),
         "categories": package.get("categories", []),
@@ -277,26 +276,24 @@ def upload_document(file: Path) -> dict[str, Any]:
     }
 
 
-def _members(file: Path) -> dict[str, bytes]:
-    """The manifest and the texts beside it, by name below the archive's one folder."""
-    found: dict[str, bytes] = {}
+def _member(file: Path, name: str) -> str:
+    """A text file below the archive's one folder; raises LookupError when it is not there or over 1 MiB."""
     with tarfile.open(file, "r|gz") as archive:
         for member in archive:
-            name = member.name.partition("/")[2]
-            wanted = name == "Cargo.toml" or name.lower().endswith((".md", ".txt", ".rst")) or "readme" in name.lower()
-            if wanted and member.isreg() and member.size <= _MEMBER_LIMIT and len(found) < 64:
+            if member.name.partition("/")[2] == name and member.isreg() and member.size <= _MEMBER_LIMIT:
                 reader = archive.extractfile(member)
-                found[name] = reader.read() if reader else b""
-    return found
+                return reader.read().decode() if reader else ""
+    raise LookupError(f"no {name} of at most {_MEMBER_LIMIT} bytes")
 
 
-def _dependencies(manifest: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _dependencies(manifest: Mapping[str, Any], own_index: str) -> Iterator[dict[str, Any]]:
     kinds = {"dependencies": "normal", "dev-dependencies": "dev", "build-dependencies": "build"}
     scopes = [(None, manifest), *manifest.get("target", {}).items()]
     for target, tables in scopes:
         for table, kind in kinds.items():
             for key, value in tables.get(table, {}).items():
                 entry = {"version": value} if isinstance(value, str) else value
+                registry = entry.get("registry-index", own_index)
                 yield {
                     "name": entry.get("package", key),
                     "version_req": _requirement(entry.get("version", "*")),
@@ -305,8 +302,8 @@ def _dependencies(manifest: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                     "default_features": entry.get("default-features", True),
                     "target": target,
                     "kind": kind,
-                    "registry": entry.get("registry-index"),
-                    "explicit_name_in_toml": key if "package" in entry else None,
+                    **({} if registry == own_index else {"registry": registry}),
+                    **({"explicit_name_in_toml": key} if "package" in entry else {}),
                 }
 
 

@@ -95,6 +95,16 @@ def production(environ: Mapping[str, str] | None = None) -> Endpoints:
     return _Production(os.environ if environ is None else environ)
 
 
+def served_at(*, pypi: str, crates: str, npm: str, github: str) -> Endpoints:
+    """Services that each have one root for everything, as those of a rehearsal world do."""
+    return Endpoints(
+        PyPIEndpoints(f"{pypi}/legacy/", pypi),
+        CratesEndpoints(crates, f"{crates}/index"),
+        NpmEndpoints(npm),
+        GitHubEndpoints(github, github),
+    )
+
+
 def _npm_default(path: str) -> str:
     """npm's built-in registry: what it says with no configuration of user, machine or project in reach."""
     with tempfile.TemporaryDirectory() as empty:
@@ -158,18 +168,15 @@ def from_world(path: Path) -> World:
     tokens = data.get("tokens", {})
     if not isinstance(tokens, dict) or not all(isinstance(v, str) for v in tokens.values()):
         raise _invalid(path, "tokens", type(tokens).__name__, "an object of strings")
-    endpoints = Endpoints(
-        PyPIEndpoints(f"{pypi}/legacy/", pypi),
-        CratesEndpoints(crates, f"{crates}/index"),
-        NpmEndpoints(npm),
-        GitHubEndpoints(github, github),
-    )
-    return World(endpoints, oidc, tokens)
+    return World(served_at(pypi=pypi, crates=crates, npm=npm, github=github), oidc, tokens)
 
 
 def _loopback(path: Path, data: Mapping[str, Any], key: str) -> str:
     value = data.get(key)
-    parts = urlsplit(value) if isinstance(value, str) else urlsplit("")
+    try:
+        parts = urlsplit(value if isinstance(value, str) else "")
+    except ValueError as exc:
+        raise _invalid(path, key, plain(str(exc)), "http://127.0.0.1:PORT") from exc
     if parts.scheme not in ("http", "https") or parts.hostname not in LOOPBACK or parts.username is not None:
         raise _invalid(path, key, plain(str(value)), "http://127.0.0.1:PORT")
     return parts.geturl().rstrip("/")

@@ -205,13 +205,17 @@ class GitHub:
     # Releases
 
     def releases(self, tag: str) -> tuple[Release, ...]:
-        # By tag the API finds published releases only; a page may shift while it is read, hence the ids.
-        found = {}
-        for item in self._rest.pages(self._rest.repo("releases"), WRITE):
-            release = shaped(_Release, item)
-            if release.tag_name == tag:
-                found[release.id] = _release(release)
-        return tuple(found[number] for number in sorted(found))
+        # Only the whole list has drafts; by tag the API finds published releases.
+        return tuple(_release(release) for release in self._listed() if release.tag_name == tag)
+
+    def released(self) -> tuple[str, ...]:
+        return tuple(release.tag_name for release in self._listed() if not release.draft)
+
+    def _listed(self) -> Sequence[_Release]:
+        """Every release, oldest first. By their numbers, since pages shift when one is made meanwhile."""
+        items = (shaped(_Release, item) for item in self._rest.pages(self._rest.repo("releases"), WRITE))
+        found = {release.id: release for release in items}
+        return [found[number] for number in sorted(found)]
 
     def create_draft(self, tag: str, commit: str, name: str, body: str, prerelease: bool) -> Release:
         wanted = {

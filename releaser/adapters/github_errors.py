@@ -112,7 +112,7 @@ class Failures:
             retryable=False,
             object=self._repository,
             found=found,
-            hint=hint,
+            hint=hint or "change what GitHub names, then run the same command again",
         )
 
     def moved(self, status: int) -> ExternalError:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -25,6 +26,8 @@ from releaser.adapters.http import LOOPBACK
 from releaser.errors import ConfigError, ExternalError
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
     from githubkit import GitHub as Client
     from githubkit import TokenAuthStrategy
@@ -337,7 +340,7 @@ class Rest:
 
         with self._lock:
             if self._opened is None:
-                pool = self._transport or httpx.HTTPTransport()
+                pool = self._transport or httpx.HTTPTransport(verify=_tls())
 
                 class Shared(httpx.BaseTransport):
                     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -371,6 +374,14 @@ class Rest:
                 wanted="https://…",
                 hint="do not use this release; look at it in a browser first",
             )
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Reading the certificates takes longer than several requests, so every repository shares them."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 def _timeout() -> httpx.Timeout:

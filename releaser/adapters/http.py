@@ -167,7 +167,7 @@ class Reply:
                 if isinstance(item, dict):
                     found += [item.get("detail") or item.get("description")]
             found += [] if any(found) else [value.get("error"), value.get("message")]
-        words = "; ".join(w for w in found if isinstance(w, str) and w)
+        words = "; ".join(dict.fromkeys(w for w in found if isinstance(w, str) and w))
         return plain(words or self.reason) or f"status {self.status}"
 
     def unreadable(self, found: str) -> ExternalError:

@@ -22,7 +22,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, Field
 
-from releaser.adapters.endpoints import NpmEndpoints
+from releaser.adapters.endpoints import Endpoints
 from releaser.adapters.http import Base64, Body, Client, Reply, plain
 from releaser.adapters.oidc import exchange_refused
 from releaser.engine.ports import Credential, Identity, Receipt, Sent
@@ -36,7 +36,7 @@ SIZE_LIMIT: Final = 200 << 20  # bytes; undocumented, 413 was seen from about he
 TOKEN_LIFE = 3600.0  # seconds
 PACKUMENT_LIMIT = 64 << 20  # bytes; full packuments of old packages are large
 
-_NAME = re.compile(r"(?:@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~-][a-z0-9._~-]*")
+_NAME = re.compile(r"(?:@[a-z0-9~][a-z0-9._~-]*/)?[a-z0-9~][a-z0-9._~-]*")
 _FULL, _SHORT = "application/json", "application/vnd.npm.install-v1+json"
 _MEMBER_LIMIT = 1 << 20  # bytes of package.json or readme
 _UNREADABLE = (
@@ -78,7 +78,7 @@ class Npm:
     ecosystem = Ecosystem.NPM
     kinds: frozenset[Kind] = frozenset({Kind.NPM})
 
-    def __init__(self, endpoints: NpmEndpoints, client: Client) -> None:
+    def __init__(self, endpoints: Endpoints, client: Client) -> None:
         self._endpoints = endpoints
         self._client = client
 
@@ -100,7 +100,7 @@ class Npm:
         ):
             yield objection(
                 f"the package name {package!a}",
-                "lower-case letters, digits, `-`, `.`, `_`, `~`, not beginning with `.` or `_`, at most 214",
+                "lower-case letters, digits, `-`, `.`, `_`, `~`, beginning with none of `-._`, at most 214",
                 "change `package`",
             )
         if inside.name != package:
@@ -120,10 +120,10 @@ class Npm:
 
     def authorize(self, package: str, identity: Identity) -> Credential:
         """A token for *package* alone, about an hour long."""
-        jwt = identity.token(f"npm:{urlsplit(self._endpoints.registry).hostname}")
+        jwt = identity.token(f"npm:{urlsplit(self._endpoints.npm.registry).hostname}")
         reply = self._client.request(
             "POST",
-            f"{self._endpoints.registry}/-/npm/v1/oidc/token/exchange/package/{_escaped(package)}",
+            f"{self._endpoints.npm.registry}/-/npm/v1/oidc/token/exchange/package/{_escaped(package)}",
             headers={"Authorization": f"Bearer {jwt}", "Accept": "application/json"},
         )
         if reply.status not in (200, 201):
@@ -156,7 +156,7 @@ class Npm:
             return Receipt(Sent.REFUSED, f"{artifact.name} has no usable package.json: {plain(str(exc))}")
         return self._client.write(
             "PUT",
-            f"{self._endpoints.registry}/{_escaped(package)}",
+            f"{self._endpoints.npm.registry}/{_escaped(package)}",
             headers={
                 "Authorization": f"Bearer {credential.secret}",
                 "Content-Type": "application/json",
@@ -172,9 +172,10 @@ class Npm:
         if (found := (manifest.get("name"), manifest.get("version"))) != (package, version):
             raise LookupError(f"it is of {found[0]} {found[1]}")
         sha1, sha512 = _hashes(file)
-        tarball = f"{self._endpoints.registry}/{package}/-/{package.rpartition('/')[2]}-{version}.tgz"
+        filename = f"{package}-{version}.tgz"
+        tarball = f"{self._endpoints.npm.registry}/{package}/-/{filename}"
         described = {
-            **manifest,
+            **_normalised(manifest),
             "_id": f"{package}@{version}",
             "name": package,
             "version": version,
@@ -195,9 +196,8 @@ class Npm:
             "access": access if access in ("public", "restricted") else None,
             "dist-tags": {tag: version},
             "versions": {version: described},
-            "readme": readme,
             "_attachments": {
-                f"{package}-{version}.tgz": {
+                filename: {
                     "content_type": "application/octet-stream",
                     "data": mark,
                     "length": file.stat().st_size,
@@ -219,7 +219,7 @@ class Npm:
         """Everything that is published under a name; None for a name that is not in use."""
         reply = self._client.request(
             "GET",
-            f"{self._endpoints.registry}/{_escaped(package)}",
+            f"{self._endpoints.npm.registry}/{_escaped(package)}",
             headers={"Accept": accept},
             limit=PACKUMENT_LIMIT,
         )
@@ -261,9 +261,10 @@ def _digest(integrity: str) -> str:
         algorithm, _, value = item.partition("?")[0].partition("-")
         if algorithm == "sha512":
             try:
-                return f"sha512:{base64.b64decode(value, validate=True).hex()}"
+                digest = base64.b64decode(value, validate=True)
             except binascii.Error:
                 return ""
+            return f"sha512:{digest.hex()}" if len(digest) == hashlib.sha512().digest_size else ""
     return ""
 
 
@@ -296,6 +297,19 @@ def _package_json(file: Path) -> tuple[dict[str, Any], str, str]:
     if manifest is None:
         raise LookupError("it is not in the archive")
     return manifest, readme_name, readme
+
+
+def _normalised(manifest: dict[str, Any]) -> dict[str, Any]:
+    """*manifest* with its two shorthands written out, as npm does (@npmcli/package-json lib/normalize.js)."""
+    bin_, repository = manifest.get("bin"), manifest.get("repository")
+    expanded: dict[str, Any] = {}
+    if isinstance(bin_, str):
+        expanded["bin"] = {str(manifest["name"]).rpartition("/")[2]: bin_.removeprefix("./")}
+    if isinstance(repository, str):
+        short = re.fullmatch(r"(?:github:)?([A-Za-z0-9-]+/[A-Za-z0-9._-]+)", repository)
+        url = f"git+https://github.com/{short[1].removesuffix('.git')}.git" if short else repository
+        expanded["repository"] = {"type": "git", "url": url}
+    return {**manifest, **expanded}
 
 
 def _hashes(file: Path) -> tuple[str, bytes]:

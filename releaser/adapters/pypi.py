@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
-from releaser.adapters.endpoints import PyPIEndpoints
+from releaser.adapters.endpoints import Endpoints
 from releaser.adapters.http import Body, Client, Reply, plain
 from releaser.adapters.oidc import exchange, exchange_refused
 from releaser.engine.ports import Credential, Identity, Receipt, Sent
@@ -103,7 +103,7 @@ class PyPI:
     ecosystem = Ecosystem.PEP440
     kinds: frozenset[Kind] = frozenset({Kind.WHEEL, Kind.SDIST})
 
-    def __init__(self, endpoints: PyPIEndpoints, client: Client) -> None:
+    def __init__(self, endpoints: Endpoints, client: Client) -> None:
         self._endpoints = endpoints
         self._client = client
 
@@ -170,11 +170,11 @@ class PyPI:
 
     def authorize(self, package: str, identity: Identity) -> Credential:
         """A token for every project of the job's publisher, 15 minutes long."""
-        audience = self._client.request("GET", f"{self._endpoints.index}/_/oidc/audience")
+        audience = self._client.request("GET", f"{self._endpoints.pypi.index}/_/oidc/audience")
         if audience.status != 200:
             raise audience.unexpected()
         jwt = identity.token(audience.read(_Audience).audience)
-        reply = exchange(self._client, f"{self._endpoints.index}/_/oidc/mint-token", "token", jwt)
+        reply = exchange(self._client, f"{self._endpoints.pypi.index}/_/oidc/mint-token", "token", jwt)
         if reply.status != 200:
             raise exchange_refused(
                 "PyPI",
@@ -206,7 +206,7 @@ class PyPI:
         basic = base64.b64encode(f"__token__:{credential.secret}".encode()).decode()
         return self._client.write(
             "POST",
-            self._endpoints.upload,
+            self._endpoints.pypi.upload,
             headers={"Authorization": f"Basic {basic}", "Content-Type": f"multipart/form-data; boundary={boundary}"},
             content=_multipart(boundary, fields, artifact.name, file),
             means=lambda reply: Sent.ACCEPTED if reply.status == 200 and not _is_page(reply) else None,
@@ -214,7 +214,7 @@ class PyPI:
 
     def _read(self, path: str, accept: str) -> Reply | None:
         """A page of the index; None for 404."""
-        reply = self._client.request("GET", self._endpoints.index + path, headers={"Accept": accept})
+        reply = self._client.request("GET", self._endpoints.pypi.index + path, headers={"Accept": accept})
         if reply.status == 404:
             return None
         if reply.status != 200:

@@ -16,9 +16,9 @@ from typing import Any, Protocol, TypeVar
 
 from releaser.model.approval import Voter
 from releaser.model.artifact import Artifact, Inspected, Kind
-from releaser.model.facts import CheckState, Delivery, Listing, Objection, Source, Tag
+from releaser.model.facts import CheckState, Delivery, Listing, Objection, Tag
 from releaser.model.manifest import Manifest, Person, PlannedDelivery, PlannedPublication
-from releaser.model.version import Ecosystem, Version
+from releaser.model.version import Ecosystem
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -229,16 +229,6 @@ class Scratch(Protocol):
 
     def read(self, asset: Asset, limit: int) -> bytes:
         """The bytes of a small asset; raises ExternalError ``asset-too-large`` beyond *limit* bytes."""
-
-
-class Checkout(Protocol):
-    """A local repository, read at the tag; none of its code is run."""
-
-    def source(self, tag: str, paths: Sequence[str], version_of: Callable[[str], Version | None]) -> Source | None:
-        """The tag, the branches that hold it, and the versions that *paths* state; None without such a tag.
-
-        *version_of* turns the name of another tag into a version; None or ConfigError mean "not a release tag".
-        """
 
 
 class Ledger(Protocol):

@@ -8,7 +8,7 @@ from releaser.engine.states import NEXT, State, is_complete
 from releaser.engine.view import View
 from releaser.errors import ReleaserError
 from releaser.model.facts import Delivery, DeliveryState, Presence, Shelf, Unobserved
-from releaser.model.manifest import PlannedPublication
+from releaser.model.manifest import PlannedDelivery, PlannedPublication
 from releaser.model.status import ChannelRow, ProblemRow, Shown, StatusReport
 
 
@@ -26,10 +26,7 @@ def report(view: View, state: State, problems: Sequence[ReleaserError] = ()) -> 
         draft=view.candidate.release.draft,
         gates=view.rows,
         publications=tuple(_publication(p, view) for p in manifest.publications),
-        downstream=tuple(
-            ChannelRow(id=d.id, target=d.kind, item=d.repository, **_delivery(view.world.deliveries.get(d.id)))
-            for d in manifest.downstream
-        ),
+        downstream=tuple(_delivery(d, view.world.deliveries.get(d.id)) for d in manifest.downstream),
         problems=tuple(problem(p) for p in problems),
     )
 
@@ -65,9 +62,7 @@ def _shelf(shelf: Shelf | Unobserved, visible: Shelf | Unobserved | None) -> tup
     if shelf.foreign:
         return Shown.CONFLICT, "not ours: " + ", ".join(shelf.foreign)
     if Presence.DIFFERENT in states:
-        return Shown.CONFLICT, "other bytes: " + ", ".join(
-            n for n, p in shelf.files.items() if p is Presence.DIFFERENT
-        )
+        return Shown.CONFLICT, "other bytes: " + ", ".join(n for n, p in shelf.files.items() if p is Presence.DIFFERENT)
     if Presence.UNKNOWN in states:
         return Shown.UNKNOWN, "listed without a digest"
     same = states.count(Presence.SAME)
@@ -80,13 +75,20 @@ def _shelf(shelf: Shelf | Unobserved, visible: Shelf | Unobserved | None) -> tup
     return Shown.RECORDED, "not in the consumer's index yet"
 
 
-def _delivery(seen: Delivery | Unobserved | None) -> dict[str, object]:
-    if seen is None or isinstance(seen, Unobserved):
-        return {"shown": Shown.UNKNOWN, "detail": seen.reason if seen else ""}
-    shown = {
-        DeliveryState.SAME: Shown.VISIBLE,
-        DeliveryState.NEWER: Shown.VISIBLE,
-        DeliveryState.PROPOSED: Shown.RECORDED,
-        DeliveryState.ABSENT: Shown.ABSENT,
-    }[seen.state]
-    return {"shown": shown, "detail": seen.detail}
+_SHOWN = {
+    DeliveryState.SAME: Shown.VISIBLE,
+    DeliveryState.NEWER: Shown.VISIBLE,
+    DeliveryState.PROPOSED: Shown.RECORDED,
+    DeliveryState.ABSENT: Shown.ABSENT,
+}
+
+
+def _delivery(entry: PlannedDelivery, seen: Delivery | Unobserved | None) -> ChannelRow:
+    known = seen if isinstance(seen, Delivery) else None
+    return ChannelRow(
+        id=entry.id,
+        target=entry.kind,
+        item=entry.repository,
+        shown=_SHOWN[known.state] if known else Shown.UNKNOWN,
+        detail=known.detail if known else seen.reason if isinstance(seen, Unobserved) else "",
+    )

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from releaser.engine.candidate import Published
 from releaser.errors import ConfigError, RefusedError, ReleaserError
@@ -108,7 +109,7 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def _event(environ: Mapping[str, str]) -> Mapping[str, object] | dict[str, object]:
+def _event(environ: Mapping[str, str]) -> Mapping[str, Any]:
     try:
         event = strict_json(Path(environ["GITHUB_EVENT_PATH"]).read_bytes(), "the event file")
     except (KeyError, OSError) as error:

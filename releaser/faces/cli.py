@@ -57,7 +57,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         epilog="exit codes: 0 done, 1 bug, 2 usage or policy file, 3 refused, 4 waiting, 5 outside failure, 6 conflict",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=_Version())
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the installed version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False)
@@ -68,10 +68,11 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
-class _Version:
-    """Looks the installed version up only when it is printed."""
+class _Version(argparse.Action):
+    """Looks the installed version up only when it is asked for."""
 
-    def __mod__(self, _: object) -> str:
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
 
-        return f"releaser {version('releaser-gates')}"
+        print(f"releaser {version('releaser-gates')}")
+        parser.exit()

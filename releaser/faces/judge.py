@@ -119,12 +119,10 @@ class Judge:
             return None
         entry = [self.policy.version.source] if self.policy.version.source else []
         paths = [*entry, *self.policy.version.lockstep]
-        found = self.checkout.source(self._tag, paths, self.policy.version_of)
+        found = self.checkout.tag(self._tag)
         if found is None and self._options.at:
-            commit = self.checkout.commit_of(self._options.at)
-            imagined = Tag(self._tag, "", commit, annotated=False)
-            return self.checkout.source_at(imagined, paths, self.policy.version_of)
-        return found
+            found = Tag(self._tag, "", self.checkout.revision(self._options.at), annotated=False)
+        return self.checkout.source(found, paths, self.policy.version_of) if found else None
 
     def inspected(self, folder: str | None) -> tuple[Inspected, ...] | Unobserved:
         """The artifacts of *folder*, hashed and looked into side by side."""
@@ -137,10 +135,10 @@ class Judge:
     def judge(self, folder: str | None, *, online: bool) -> Judged:
         """Settle every gate: artifacts when there is a folder, the outside when *online*."""
         source = self.source()
-        facts = Facts(source=source, artifacts=self.inspected(folder), world=World(_OFFLINE, _OFFLINE))
+        facts = Facts(source=source, artifacts=self.inspected(folder))
         case = case_for(self.policy, self._tag, facts, self.wiring.known)
         objections = survey.objections(self.wiring.registries, case.publications, case.artifacts)
-        world = self._world(case, source) if online else facts.world
+        world = self._world(case, source) if online else _offline(case)
         case = replace(case, facts=replace(facts, objections=objections, world=world))
         return Judged(case, plan(case, self.repository or "(no remote)", self.policy_ref.digest))
 
@@ -154,6 +152,10 @@ class Judge:
             checks=survey.checks_on(wiring.forge, source.tag.commit, self.policy.checks.required),
             shelves=survey.shelves(wiring.registries, wiring.workers, case.publications, artifacts),
         )
+
+
+def _offline(case: Case) -> World:
+    return World(_OFFLINE, _OFFLINE, {p.id: _OFFLINE for p in case.publications})
 
 
 def digest_option(text: str) -> Sha256:

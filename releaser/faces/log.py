@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 from releaser.adapters.http import redact
 
@@ -102,7 +102,7 @@ class BarReporter:
 class JsonReporter:
     """One JSON object a line, by structlog: ``event``, ``level``, ``timestamp`` (UTC) and the event's facts."""
 
-    def __init__(self, stream: IO[str] | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None) -> None:
         import structlog
 
         self._log = structlog.wrap_logger(
@@ -135,12 +135,8 @@ def size(count: int) -> str:
     """Bytes for people: ``4.2 MB``."""
     if count < 1000:
         return f"{count} B"
-    value, unit = float(count), "B"
-    for unit in ("kB", "MB", "GB"):
-        value /= 1000
-        if value < 1000:
-            break
-    return f"{value:.1f} {unit}"
+    exponent = min((len(str(count)) - 1) // 3, 3)
+    return f"{count / 1000**exponent:.1f} {'BkMG'[exponent]}B"
 
 
 def _sentence(event: str, facts: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -44,13 +44,9 @@ def _registries(endpoints: Endpoints, client: Client) -> dict[str, Registry]:
 _DISPATCHERS = {d.kind: d for d in (HomebrewFormula, HomebrewCask)}
 
 
-class _Configured(Protocol):
-    settings: type[BaseModel]
-
-
 def settings() -> Mapping[str, type[BaseModel]]:
     """The policy keys of every kind of package manager."""
-    return {kind: dispatcher.settings for kind, dispatcher in _DISPATCHERS.items()}
+    return {kind: dispatcher.Settings for kind, dispatcher in _DISPATCHERS.items()}
 
 
 @dataclass(frozen=True)
@@ -119,7 +115,7 @@ class Wiring:
         return {kind: dispatcher(self._tap, self.endpoints.github.server) for kind, dispatcher in _DISPATCHERS.items()}
 
     def _tap(self, repository: str) -> Tap:
-        from releaser.adapters.github import GitHubTap
+        from releaser.adapters.github_tap import GitHubTap
 
         token = self.environ.get("RELEASER_TAP_TOKEN") or self.token
         return GitHubTap(repository, token, self.endpoints.github.api)

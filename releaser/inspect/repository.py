@@ -57,7 +57,7 @@ _ENVIRONMENT: Final = {
 
 
 class Repository:
-    """A repository with its whole history: a clone, a bare one, or a worktree. Implements `Checkout`.
+    """A repository with its whole history: a clone, a bare one, or a worktree.
 
     Safe to share between threads. Every method raises ConfigError for a repository that cannot be used as it is,
     and nothing else.
@@ -172,19 +172,22 @@ class Repository:
         """See `CommitFiles.glob`."""
         return self.files(commit).glob(pattern)
 
-    def source(self, tag: str, paths: Sequence[str], version_of: Callable[[str], Version | None]) -> Source | None:
-        """The tag, the branches that hold it, and the versions that *paths* state; None without such a tag.
+    def revision(self, name: str) -> str:
+        """The commit that *name* (``HEAD``, a branch, an id) stands for; raises ConfigError ``revision-missing``."""
+        words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        return self._git(*words, fails="revision-missing").strip().decode("ascii")
+
+    def source(self, tag: Tag, paths: Sequence[str], version_of: Callable[[str], Version | None]) -> Source:
+        """The branches that hold *tag*'s commit, the versions that *paths* state there, and the other tags' versions.
 
         *version_of* turns the name of another tag into a version; None or ConfigError mean "not a release tag".
         """
-        if (found := self.tag(tag)) is None:
-            return None
-        files = self.files(found.commit)
+        files = self.files(tag.commit)
         entries = (entry for path in dict.fromkeys(paths) for entry in read_versions(path, files))
-        others = (_version(name, version_of) for name in self.tags() if name != tag)
+        others = (_version(name, version_of) for name in self.tags() if name != tag.name)
         return Source(
-            tag=found,
-            branches=self.branches_containing(found.commit),
+            tag=tag,
+            branches=self.branches_containing(tag.commit),
             versions=tuple(dict.fromkeys(entries)),
             released=tuple(version for version in others if version is not None),
         )
@@ -288,7 +291,7 @@ class CommitFiles:
     def _root(self) -> str:
         kind, content = self._objects.read(self._commit)
         if kind != "commit":
-            raise ConfigError("tag-not-a-commit", f"{self._commit} is a {kind}", object=self._commit, wanted="a commit")
+            raise _unreadable(self._commit, kind, "a commit")
         return _header(content, b"tree").decode("ascii", "replace")
 
 
@@ -427,7 +430,14 @@ def _owner_and_name(address: str) -> str | None:
 
 def _require_id(object: str) -> None:
     if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", object):
-        raise ConfigError("object-missing", f"{object!a} is no object id", object=object, wanted="40 or 64 hex digits")
+        raise ConfigError(
+            "object-missing",
+            f"{object!a} is no object id",
+            object="object id",
+            found=ascii(object),
+            wanted="40 or 64 hexadecimal digits",
+            hint="git rev-parse NAME prints the id; git fsck finds objects that are not in git's form",
+        )
 
 
 def _unreadable(path: str, found: str, wanted: str) -> ConfigError:

@@ -4,8 +4,8 @@ Nothing is run and nothing is asked of the disk: bytes come from a `Files`, out 
 be understood is an entry with ``problem``, never an exception and never nothing at all.
 
 Sources: doc.rust-lang.org cargo/reference/workspaces.html and manifest.html; packaging.python.org
-specifications/pyproject-toml; docs.npmjs.com configuring-npm/package-json and package-lock-json; the lock files of
-Cargo 1.8x, uv 0.9 and npm 11 themselves.
+specifications/pyproject-toml; docs.npmjs.com configuring-npm/package-json and package-lock-json. No specification
+describes Cargo.lock and uv.lock: they are read by the keys that the tools write.
 """
 
 from __future__ import annotations

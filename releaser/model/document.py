@@ -23,7 +23,13 @@ class Document(BaseModel):
     """A frozen value; unknown keys are errors, types are not coerced."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        defer_build=True,  # a command pays for the documents it uses
     )
 
     def canonical(self) -> bytes:

@@ -35,10 +35,13 @@ class PolicyProblem(ValueError):
 
 
 class Section(BaseModel):
-    """One table of the file: frozen, unknown keys are errors, keys are in kebab-case."""
+    """One table of the file: frozen, unknown keys are errors, keys are in kebab-case.
+
+    The string below a key is its documentation; `releaser schema policy` and the reference page read it there.
+    """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=lambda name: name.replace("_", "-"), use_attribute_docstrings=True
+        frozen=True, extra="forbid", alias_generator=lambda name: name.replace("_", "-"), defer_build=True
     )
 
 
@@ -46,7 +49,7 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-Strings = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Strings = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | tuple[str, ...])]
 
 
 class Versions(Section):

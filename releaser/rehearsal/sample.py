@@ -184,7 +184,8 @@ def sources(version: Version) -> dict[str, str]:
     return {
         ".github/releaser.toml": POLICY,
         "VERSION.txt": f"{version}\n",
-        "crates/Cargo.toml": f'[workspace]\nresolver = "2"\nmembers = ["ternlet"]\n\n[workspace.package]\nversion = "{version}"\n',
+        "crates/Cargo.toml": '[workspace]\nresolver = "2"\nmembers = ["ternlet"]\n\n'
+        f'[workspace.package]\nversion = "{version}"\n',
         "crates/ternlet/Cargo.toml": '[package]\nname = "ternlet"\nversion.workspace = true\nedition = "2021"\n'
         'license = "Apache-2.0"\ndescription = "The native half of tern"\n',
         "crates/ternlet/src/lib.rs": _RUST,
@@ -207,7 +208,11 @@ def _git(folder: Path, *arguments: str) -> str:
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(folder),
         "GIT_CONFIG_NOSYSTEM": "1",
-        **{f"GIT_{role}_{part}": v for role in ("AUTHOR", "COMMITTER") for part, v in zip(("NAME", "EMAIL"), who)},
+        **{
+            f"GIT_{role}_{part}": v
+            for role in ("AUTHOR", "COMMITTER")
+            for part, v in zip(("NAME", "EMAIL"), who, strict=True)
+        },
         "GIT_AUTHOR_DATE": when,
         "GIT_COMMITTER_DATE": when,
     }
@@ -289,7 +294,8 @@ def build(version: Version, folder: Path) -> None:
 def _cargo(version: str) -> str:
     return (
         f'[package]\nedition = "2021"\nname = "ternlet"\nversion = "{version}"\n'
-        'description = "The native half of tern"\nlicense = "Apache-2.0"\n\n[lib]\nname = "ternlet"\npath = "src/lib.rs"\n'
+        'description = "The native half of tern"\nlicense = "Apache-2.0"\n\n'
+        '[lib]\nname = "ternlet"\npath = "src/lib.rs"\n'
     )
 
 

@@ -34,7 +34,9 @@ def client() -> Iterator[Client]:
 
 
 def jwt_for(payload: object) -> str:
-    encoded = [base64.urlsafe_b64encode(json.dumps(p).encode()).decode().rstrip("=") for p in ({"alg": "RS256"}, payload)]
+    encoded = [
+        base64.urlsafe_b64encode(json.dumps(p).encode()).decode().rstrip("=") for p in ({"alg": "RS256"}, payload)
+    ]
     return ".".join([*encoded, "c2lnbmF0dXJl"])
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from releaser.adapters.endpoints import PyPIEndpoints
+from releaser.adapters.endpoints import Endpoints, served_at
 from releaser.adapters.http import Client
 from releaser.adapters.oidc import ActionsIdentity
 from releaser.adapters.pypi import FILE_LIMIT, PyPI
@@ -79,7 +79,7 @@ class World:
         self.index = rehearsal.PyPI(root, self.journal, self.faults, issuer)
         self.index.start()
         self.client = client
-        self.pypi = PyPI(PyPIEndpoints(f"{self.index.url}/legacy/", self.index.url), client)
+        self.pypi = PyPI(at(self.index.url), client)
         self.identity = ActionsIdentity(client, issuer.request_url, issuer.request_token)
         self.person = Credential(self.index.user_token, 0.0)
 
@@ -111,11 +111,15 @@ def world(tmp_path: Path, issuer: Issuer) -> Iterator[World]:
     made.index.stop()
 
 
+def at(url: str) -> Endpoints:
+    return served_at(pypi=url, crates=url, npm=url, github=url)
+
+
 def answering(*answers: httpx.Response) -> PyPI:
     """The adapter in front of an index that gives *answers* in turn."""
     left = iter(answers)
     client = Client(transport=httpx.MockTransport(lambda _: next(left)), clock=Clock())
-    return PyPI(PyPIEndpoints("https://example.invalid/legacy/", "https://example.invalid"), client)
+    return PyPI(at("https://example.invalid"), client)
 
 
 # publishing
@@ -143,7 +147,7 @@ def test_the_form_is_the_one_that_twine_sends(tmp_path: Path) -> None:
 
     file = wheel(tmp_path)
     client = Client(transport=httpx.MockTransport(answer))
-    pypi = PyPI(PyPIEndpoints("https://example.invalid/legacy/", "https://example.invalid"), client)
+    pypi = PyPI(at("https://example.invalid"), client)
     pypi.publish(PUBLICATION, artifact_of(file), file, Credential("opaque", 0.0))
     (request,) = received
     boundary = request.headers["content-type"].removeprefix("multipart/form-data; boundary=").encode()

@@ -228,6 +228,15 @@ def test_a_tag_of_something_else_than_a_commit_is_refused(work: Work, target: st
     assert work.git("rev-parse", target) in caught.value.found
 
 
+def test_a_tag_object_made_by_hand_cannot_name_a_ref(work: Work) -> None:
+    work.commit(a="1")
+    text = "object HEAD\ntype commit\ntag v1.0.0\ntagger Ada <a@b> 1700000000 +0000\n\nx\n"
+    tag = work.git("hash-object", "-t", "tag", "-w", "--literally", "--stdin", text=text)
+    (work.path / ".git" / "refs" / "tags" / "v1.0.0").write_text(tag + "\n")
+    with refusal("object-missing"):
+        Repository(work.path).tag("v1.0.0")
+
+
 # Branches.
 
 
@@ -510,10 +519,12 @@ def test_the_source_of_a_release(work: Work) -> None:
         work.git("tag", name)
     commit = work.commit_files({"VERSION": "1.0.0\n", "pyproject.toml": manifest.format("1.0.1")})
     work.git("tag", "v1.0.0")
-    source = Repository(work.path).source(
-        "v1.0.0", ["VERSION", "pyproject.toml", "VERSION*", "VERSION", "gone.txt", "none*"], version_of
+    repository = Repository(work.path)
+    tag = repository.tag("v1.0.0")
+    assert tag is not None
+    source = repository.source(
+        tag, ["VERSION", "pyproject.toml", "VERSION*", "VERSION", "gone.txt", "none*"], version_of
     )
-    assert source is not None
     assert source.tag == Tag("v1.0.0", commit, commit, annotated=False)
     assert source.branches == ("main",)
     assert source.released == (Version.parse("0.9.0"), Version.parse("1.0.0-rc.1"))
@@ -528,14 +539,24 @@ def test_the_source_of_a_release(work: Work) -> None:
 def test_a_linked_manifest_is_a_problem(work: Work) -> None:
     work.commit(real="1.0.0\n", VERSION=Path("real"))
     work.git("tag", "v1.0.0")
-    source = Repository(work.path).source("v1.0.0", ["VERSION*"], version_of)
-    assert source is not None
+    repository = Repository(work.path)
+    tag = repository.tag("v1.0.0")
+    assert tag is not None
+    source = repository.source(tag, ["VERSION*"], version_of)
     assert not isinstance(source.versions, Unobserved)
     (entry,) = source.versions
     assert entry.found is None
     assert "symbolic link" in entry.problem
 
 
-def test_there_is_no_source_without_the_tag(work: Work) -> None:
-    work.commit(VERSION="1.0.0\n")
-    assert Repository(work.path).source("v1.0.0", ["VERSION"], version_of) is None
+def test_a_revision_is_a_commit(work: Work) -> None:
+    commit = work.commit(VERSION="1.0.0\n")
+    repository = Repository(work.path)
+    assert repository.revision("HEAD") == commit
+    assert repository.revision("main") == commit
+    assert repository.revision(commit[:12]) == commit
+    for wrong in ("nowhere", "--help", "HEAD:VERSION", "HEAD~5"):
+        with pytest.raises(ConfigError) as caught:
+            repository.revision(wrong)
+        assert caught.value.code == "revision-missing"
+
