@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import httpx
     from githubkit import GitHub as Client
-    from githubkit import TokenAuthStrategy
+    from githubkit import TokenAuthStrategy, UnauthAuthStrategy
 
 VERSION = "2022-11-28"
 AGENT = "releaser"
@@ -129,7 +129,9 @@ class Rest:
         self._sleep = sleep
         self._transport = transport
         self._lock = threading.Lock()
-        self._opened: tuple[Client[TokenAuthStrategy], httpx.BaseTransport, httpx.BaseTransport] | None = None
+        self._opened: (
+            tuple[Client[TokenAuthStrategy | UnauthAuthStrategy], httpx.BaseTransport, httpx.BaseTransport] | None
+        ) = None
         self._visible = False
 
     def repo(self, path: str = "") -> str:
@@ -328,7 +330,7 @@ class Rest:
         client = httpx.Client(transport=shared, trust_env=False, timeout=_timeout(), headers={"User-Agent": AGENT})
         return client.stream("GET", url)
 
-    def _open(self) -> tuple[Client[TokenAuthStrategy], httpx.BaseTransport, httpx.BaseTransport]:
+    def _open(self) -> tuple[Client[TokenAuthStrategy | UnauthAuthStrategy], httpx.BaseTransport, httpx.BaseTransport]:
         """The client, its transport, and the transport that `close` closes.
 
         githubkit keeps a client open per thread context only and else closes it after each request. Under ours
@@ -336,7 +338,7 @@ class Rest:
         """
         import httpx
         from githubkit import GitHub as Client
-        from githubkit import TokenAuthStrategy
+        from githubkit import TokenAuthStrategy, UnauthAuthStrategy
 
         with self._lock:
             if self._opened is None:
@@ -348,7 +350,7 @@ class Rest:
 
                 shared = Shared()
                 client = Client(
-                    TokenAuthStrategy(self._token),
+                    TokenAuthStrategy(self._token) if self._token else UnauthAuthStrategy(),
                     base_url=self._api,
                     user_agent=AGENT,
                     auto_retry=False,

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from releaser.errors import RefusedError
-from releaser.model.facts import Source
-from releaser.model.manifest import ASSET, CHECKSUMS, Manifest, Person, PolicyRef, RepositoryRef, TagRef
+from releaser.model.facts import Source, Unobserved
+from releaser.model.manifest import (
+    APPROVAL_PREFIX,
+    ASSET,
+    CHECKSUMS,
+    Manifest,
+    Person,
+    PolicyRef,
+    RepositoryRef,
+    TagRef,
+)
 from releaser.model.plan import GateRow, Status
 from releaser.model.version import Version
 from releaser.policy import schedule
@@ -19,11 +28,15 @@ def manifest_for(
 ) -> Manifest:
     """The manifest of a case whose gates were settled as *rows*.
 
-    Raises RefusedError ``release-refused`` when a gate before the draft fails or waits; nothing is written then.
+    Raises RefusedError ``release-refused`` when a gate before the draft fails, waits or was not asked, or when
+    there were no artifacts to look at; ``artifact-name-reserved``. Nothing is written then.
     """
     blocking = [r for r in rows if r.name in BEFORE_DRAFT and r.status in (Status.FAIL, Status.WAIT)]
-    if blocking or case.version is None or case.channel is None or case.facts.source is None:
-        raise refusal(case.tag, blocking)
+    if isinstance(case.facts.artifacts, Unobserved):
+        blocking += [r for r in rows if r.name == "artifacts"]
+    unasked = set(BEFORE_DRAFT) - {r.name for r in rows}
+    if blocking or unasked or case.version is None or case.channel is None or case.facts.source is None:
+        raise refusal(case.shown, blocking)
     return _manifest(case, case.version, case.facts.source, repository, policy, initiator)
 
 
@@ -51,13 +64,15 @@ def _manifest(
 ) -> Manifest:
     channel = case.policy.channel_for(version)
     artifacts = schedule.sorted_artifacts(case.policy, version, case.tag, case.artifacts)
-    if taken := sorted({a.name for a in artifacts} & {ASSET, CHECKSUMS}):
+    taken = [a.name for a in artifacts if a.name in (ASSET, CHECKSUMS) or a.name.startswith(APPROVAL_PREFIX)]
+    if taken:
         raise RefusedError(
             "artifact-name-reserved",
             "an artifact has a name that the release itself uses",
             object=taken[0],
             found=taken[0],
-            wanted="another name",
+            wanted=f"another name than {ASSET}, {CHECKSUMS} or {APPROVAL_PREFIX}…",
+            hint="rename the file in the build",
         )
     return Manifest(
         repository=repository,

@@ -60,7 +60,7 @@ def plan(case: Case, repository: str, policy_digest: str) -> Plan:
     source = case.facts.source
     return Plan(
         repository=repository,
-        tag=case.tag,
+        tag=case.shown,
         commit=source.tag.commit if source else None,
         channel=case.channel,
         version=_spellings(case.version) if case.version else None,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import IO, TYPE_CHECKING
 
 from releaser.errors import ReleaserError
@@ -12,10 +13,9 @@ from releaser.faces.log import size
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from releaser.model.document import Document
-    from releaser.model.plan import GateRow, Plan
+    from releaser.model.plan import GateRow, Plan, PublicationRow
     from releaser.model.status import StatusReport
 
 _MARKS = {
@@ -31,6 +31,7 @@ _MARKS = {
     "visible": ("✓", "green"),
     "unknown": ("?", "yellow"),
 }
+_MANY = 3
 _VERDICTS = {"ready": "bold green", "refused": "bold red", "waiting": "bold yellow"}
 
 
@@ -40,63 +41,99 @@ def as_json(document: Document) -> str:
 
 
 def console(stream: IO[str] | None = None) -> Console:
-    """A console on stdout that wraps nowhere when it is not a terminal, so that output can be searched."""
+    """A console on stdout that never wraps: a line stays one line, so that output can be searched and piped."""
     from rich.console import Console
 
-    out = stream or sys.stdout
-    return Console(file=out, highlight=False, soft_wrap=True, width=None if out.isatty() else 160, emoji=False)
+    return Console(file=stream or sys.stdout, highlight=False, soft_wrap=True, emoji=False)
 
 
-def plan_text(plan: Plan, out: Console) -> None:
-    """The plan as one reads it in a terminal: gates, then what would be sent where, then the verdict."""
+def plan_text(plan: Plan, out: Console, *, every: bool = False) -> None:
+    """The plan as one reads it in a terminal: gates, what blocks, what would be sent where, the verdict.
+
+    Gates that let many objects through are one line each unless *every* row is wanted.
+    """
     from rich.text import Text
 
-    version = f"{plan.version.semver}" if plan.version else "no version"
+    version = plan.version.semver if plan.version else "no version"
     spelled = f" (PEP 440 {plan.version.pep440})" if plan.version and plan.version.pep440 else ""
     out.print(Text(f"{plan.repository}  {shown(plan.tag)}", style="bold"))
     out.print(Text(f"{version}{spelled} · {plan.channel or 'no channel'} · commit {(plan.commit or 'none')[:12]}"))
     out.print()
-    _gates(plan.gates, out)
+    _rows(
+        out, [(r.status, (r.name, shown(r.object), r.reason)) for r in (plan.gates if every else _folded(plan.gates))]
+    )
+    out.print()
+    _evidence(plan.gates, out)
     if plan.publications:
         out.print(Text("publish, in this order", style="bold"))
         _publications(plan, out)
+        out.print()
     if plan.downstream:
         out.print(Text("then update", style="bold"))
-        table = _table()
-        for row in plan.downstream:
-            table.add_row(*_mark(row.action), row.id, f"{row.kind}  {row.repository}", row.reason)
-        out.print(table)
+        _rows(out, [(r.action, (r.id, r.kind, r.repository, r.reason)) for r in plan.downstream])
         out.print()
     out.print(Text(plan.verdict.upper(), style=_VERDICTS[plan.verdict]), Text(_because(plan.gates)))
 
 
-def _publications(plan: Plan, out: Console) -> None:
-    table = _table()
-    for row in plan.publications:
-        after = f"after {', '.join(row.needs)}" if row.needs else ""
-        where = f"{row.registry}  {row.package} {row.version}"
-        table.add_row(*_mark(row.action), f"{row.wave}. {row.id}", where, "; ".join(filter(None, (row.reason, after))))
-        for file in row.files:
-            table.add_row("", "", "", f"  {shown(file.name)}", f"{size(file.size)}  sha256:{file.sha256}")
-    out.print(table)
-    out.print()
+def _folded(rows: Sequence[GateRow]) -> Iterator[GateRow]:
+    """The rows, with the passed ones of a gate as one where there are many."""
+    for _, group in groupby(rows, key=lambda r: r.name):
+        of_gate = list(group)
+        passed = [r for r in of_gate if r.status == "pass"]
+        if len(passed) > _MANY:
+            words = {"object": f"{len(passed)} objects", "reason": f"{passed[0].object}, {passed[1].object}, …"}
+            yield passed[0].model_copy(update=words)
+        yield from (r for r in of_gate if r.status != "pass" or len(passed) <= _MANY)
 
 
-def _gates(rows: Sequence[GateRow], out: Console) -> None:
+def _evidence(rows: Sequence[GateRow], out: Console) -> None:
     from rich.text import Text
 
-    table = _table()
     for row in rows:
-        table.add_row(*_mark(row.status), row.name, shown(row.object), row.reason)
-    out.print(table)
-    out.print()
-    for row in rows:
-        if row.status in ("fail", "wait"):
+        evidence = [(k, v) for k, v in (("found", row.found), ("wanted", row.wanted), ("next", row.hint)) if v]
+        if row.status in ("fail", "wait") and evidence:
             out.print(Text(f"{row.name}: {shown(row.object)}", style="bold"))
-            for label, value in (("found", row.found), ("wanted", row.wanted), ("next", row.hint)):
-                if value:
-                    out.print(Text(f"  {label:<7}{shown(value)}"))
+            for label, value in evidence:
+                out.print(Text(f"  {label:<7}{shown(value)}"))
             out.print()
+
+
+def _publications(plan: Plan, out: Console) -> None:
+    def head(row: PublicationRow) -> tuple[str, ...]:
+        after = f", after {', '.join(row.needs)}" if row.needs else ""
+        return f"{row.wave}.", row.id, row.registry, f"{row.package} {row.version}", row.reason + after
+
+    widths = _widths([head(row) for row in plan.publications])
+    for row in plan.publications:
+        _row(out, row.action, head(row), widths)
+        files = [(shown(f.name), size(f.size), f"sha256:{f.sha256}") for f in row.files]
+        for file, cells in zip(row.files, files, strict=True):
+            _row(out, file.action, cells, _widths(files), indent=" " * 11, word_shown=False)
+
+
+def _rows(out: Console, rows: Sequence[tuple[str, tuple[str, ...]]]) -> None:
+    """Columns under one another, each row led by the mark of its word; nothing is cut or wrapped."""
+    widths = _widths([cells for _, cells in rows])
+    for word, cells in rows:
+        _row(out, word, cells, widths)
+
+
+def _widths(rows: Sequence[tuple[str, ...]]) -> tuple[int, ...]:
+    """The width of each column; 0 for the last, which needs none."""
+    return (*(max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]), 0)
+
+
+def _row(
+    out: Console, word: str, cells: Sequence[str], widths: Sequence[int], *, indent: str = "", word_shown: bool = True
+) -> None:
+    from rich.text import Text
+
+    mark, style = _MARKS[word]
+    line = Text(indent).append(f"{mark}  {word:<9}" if word_shown else f"{mark}  ", style=style)
+    for text, width in zip(cells, widths, strict=True):
+        line.append(f"{text:<{width}}" if width else text).append("  " if width else "")
+    line.rstrip()
+    out.print(line)
 
 
 def status_text(report: StatusReport, out: Console) -> None:
@@ -106,10 +143,9 @@ def status_text(report: StatusReport, out: Console) -> None:
     out.print(Text(f"{report.repository}  {shown(report.tag)}  {report.state.upper()}", style="bold"))
     out.print(Text(f"{report.release}  {'draft' if report.draft else 'public'}  {report.manifest}"))
     out.print()
-    table = _table()
-    for row in (*report.publications, *report.downstream):
-        table.add_row(*_mark(row.shown), row.id, f"{row.target}  {row.item}", row.detail)
-    out.print(table)
+    channels = (*report.publications, *report.downstream)
+    _rows(out, [(r.shown, (r.id, f"{r.target}  {r.item}", shown(r.detail))) for r in channels])
+    out.print()
     for gate in report.gates:
         if gate.status in ("fail", "wait"):
             out.print(Text(f"{gate.name}: {gate.reason}" + (f" ({shown(gate.found)})" if gate.found else "")))
@@ -187,17 +223,6 @@ def cell(text: str) -> str:
 def _markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return lines + ["| " + " | ".join(cell(c) for c in row) + " |" for row in rows]
-
-
-def _table() -> Table:
-    from rich.table import Table
-
-    return Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-
-
-def _mark(word: str) -> tuple[str, str]:
-    mark, style = _MARKS[word]
-    return f"[{style}]{mark}[/]", f"[{style}]{word}[/]"
 
 
 def _because(rows: Sequence[GateRow]) -> str:

@@ -196,7 +196,7 @@ class Listing:
 
 
 def listed(what: str, size: int, read: Callable[[Listing], None]) -> Listing:
-    """What *read* enters for an archive of *size* bytes; whatever makes it stop becomes a problem: "not a readable …"."""
+    """What *read* enters for an archive of *size* bytes; whatever makes it stop becomes a problem."""
     listing = Listing(size)
     try:
         read(listing)
@@ -252,7 +252,7 @@ def _key(name: str) -> str:
 
 def _fault(name: str, kind: EntryKind) -> str:
     """What is wrong with the name of an entry, as the rest of a sentence; empty if nothing is."""
-    if not name or (not name.strip("./") and ".." not in name and kind is not EntryKind.FOLDER):
+    if not name or (kind is not EntryKind.FOLDER and name.split("/")[-1] in ("", ".")):
         return "has no name"
     if len(name) > MAX_NAME:
         return f"has a name of more than {MAX_NAME} characters"

@@ -132,13 +132,15 @@ def _hash(file: BinaryIO, path: Path, size: int, progress: Progress | None) -> t
     length = 0
     for chunk in chunks(file):
         length += len(chunk)
+        if length > size:  # it may grow for ever
+            break
         sha256.update(chunk)
         if sha512:
             sha512.update(chunk)
         if progress:
             progress(len(chunk))
     if length != size:
-        raise _changed(path, f"{length} bytes", f"{size} bytes")
+        raise _changed(path, f"{'at least ' if length > size else ''}{length} bytes", f"{size} bytes")
     return sha256.hexdigest(), sha512.hexdigest() if sha512 else ""
 
 

@@ -24,6 +24,7 @@ _END = struct.Struct("<4sHHHHLLH")
 _END64 = struct.Struct("<4sQHHLLQQQQ")
 _LOCATOR = struct.Struct("<4sLQL")
 _MAX_COMMENT = 0xFFFF
+_MAX_VERSION = 63
 _MAX_DIRECTORY = 64 << 20
 
 _ENCRYPTED = 0x0001 | 0x0040 | 0x2000
@@ -122,9 +123,13 @@ def _members(directory: bytes, count: int) -> Iterator[_Member]:
         if len(directory) - position < _CENTRAL.size:
             raise Stop(f"its central directory does not hold {count} entries")
         fields = _CENTRAL.unpack_from(directory, position)
-        mark, _, _, _, flags, method, _, _, crc, packed, size, named, extra, comment, _, _, attributes, offset = fields
+        mark, _, _, needs, flags, method, _, _, crc, packed, size, named, extra, comment, _, _, attributes, offset = (
+            fields
+        )
         if mark != b"PK\1\2":
             raise Stop("its central directory is damaged")
+        if needs & 0xFF > _MAX_VERSION:
+            raise Stop(f"an entry needs version {(needs & 0xFF) / 10} of the format")
         body = directory[position + _CENTRAL.size : position + _CENTRAL.size + named + extra]
         position += _CENTRAL.size + named + extra + comment
         extras = _extras(body[named:])

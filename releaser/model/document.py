@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
 from typing import Any, NewType, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,6 +19,8 @@ Sha256 = NewType("Sha256", str)
 """``sha256:`` followed by 64 lower-case hexadecimal digits."""
 
 MAX_DEPTH = 64
+_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+"""A whole JSON string, or a bracket outside of strings; linear, for nothing is tried twice."""
 
 
 class Document(BaseModel):
@@ -54,23 +58,36 @@ class Document(BaseModel):
                 found=first["msg"],
                 hint="regenerate it with the releaser that reads it; do not edit it by hand",
             ) from error
-        if parsed.canonical() != data:
+        if (canonical := parsed.canonical()) != data:
             raise ConfigError(
                 "document-not-canonical",
                 f"{source} is not in canonical form",
                 object=source,
                 found=sha256(data),
-                wanted=sha256(parsed.canonical()),
+                wanted=sha256(canonical),
                 hint="write it again with `releaser assemble`; a reformatted document is another document",
             )
         return parsed
 
 
 def canonical_json(value: Any) -> bytes:
-    """RFC 8785 bytes of a JSON value."""
+    """RFC 8785 bytes of a JSON value.
+
+    Raises ConfigError ``document-invalid`` for what has none: integers beyond 2**53 - 1, infinities, half characters.
+    """
     import rfc8785
 
-    return rfc8785.dumps(value)
+    try:
+        return rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+        raise ConfigError(
+            "document-invalid",
+            "a value has no canonical form",
+            object="JSON",
+            found=str(error),
+            wanted="numbers and text of RFC 8785",
+            hint="write the number as text, or use a smaller one",
+        ) from error
 
 
 def sha256(data: bytes) -> Sha256:
@@ -79,7 +96,8 @@ def sha256(data: bytes) -> Sha256:
 
 
 def strict_json(data: bytes, source: str) -> Any:
-    """Parse JSON as data from strangers: no duplicate keys, no NaN, no deep nesting.
+    """Parse JSON as data from strangers: UTF-8, no duplicate keys, no NaN or infinity, no half of a character,
+    no deep nesting.
 
     Raises ConfigError ``json-invalid``.
     """
@@ -96,15 +114,23 @@ def strict_json(data: bytes, source: str) -> Any:
     def constant(name: str) -> Any:
         raise refuse(name)
 
+    def number(text: str) -> float:
+        if math.isinf(value := float(text)):
+            raise refuse(f"{text[:20]}, a number beyond all numbers")
+        return value
+
     depth = 0
-    for byte in data:
-        if byte in b"[{":
+    for token in _STRING_OR_BRACKET.finditer(data):
+        if token[0] in (b"[", b"{"):
             depth += 1
             if depth > MAX_DEPTH:
                 raise refuse(f"more than {MAX_DEPTH} levels")
-        elif byte in b"]}":
+        elif token[0] in (b"]", b"}"):
             depth -= 1
     try:
-        return json.loads(data, object_pairs_hook=pairs, parse_constant=constant)
+        value = json.loads(data.decode(), object_pairs_hook=pairs, parse_constant=constant, parse_float=number)
+        if b"\\u" in data:
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except (ValueError, RecursionError) as error:
         raise refuse(str(error)) from error

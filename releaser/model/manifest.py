@@ -7,9 +7,9 @@ the same tag, policy and bytes, so assembling again gives the same digest.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from releaser.model.artifact import Artifact
 from releaser.model.document import Document, Sha256, sha256
@@ -91,13 +91,22 @@ class Manifest(Document):
     publications: tuple[PlannedPublication, ...]
     downstream: tuple[PlannedDelivery, ...]
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        names = [a.name for a in self.artifacts]
+        if len(set(names)) != len(names):
+            raise ValueError("two artifacts have one name")
+        if lost := sorted({name for p in self.publications for name in p.files} - set(names)):
+            raise ValueError(f"a publication names {lost[0]!a}, which is not an artifact")
+        return self
+
     def digest(self) -> Sha256:
         """The digest of the canonical bytes: the name people approve."""
         return sha256(self.canonical())
 
     def artifact(self, name: str) -> Artifact:
-        """The artifact called *name*; raises KeyError, which a manifest that parsed cannot cause."""
-        return next(a for a in self.artifacts if a.name == name)
+        """The artifact called *name*; raises KeyError, which the file of a publication cannot cause."""
+        return {a.name: a for a in self.artifacts}[name]
 
     def checksums(self) -> bytes:
         """``SHA256SUMS`` for ``sha256sum --check``: every artifact and the manifest itself, by name."""

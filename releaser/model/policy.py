@@ -164,7 +164,8 @@ _DEFAULT_CHANNELS: dict[ChannelName, Channel] = {
 _APPROVER = re.compile(
     r"user:[A-Za-z0-9-]{1,39}|team:[A-Za-z0-9-]+/[A-Za-z0-9._-]+|role:(admin|maintain|write)", re.ASCII
 )
-_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+_TAG = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._/-]*)?\{version\}[A-Za-z0-9._/-]*", re.ASCII)
 
 
 class Policy(Section):
@@ -196,12 +197,12 @@ class Policy(Section):
         """
         try:
             data = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            line = re.search(r"line (\d+)", str(error))
+        except (ValueError, RecursionError) as error:  # endless numbers and nesting are no TOMLDecodeError
+            line = re.search(r"at line (\d+)", str(error))
             raise ConfigError(
                 "policy-syntax",
                 "the policy file is not TOML",
-                object=f"{source}:{line[1]}" if line else source,
+                object=f"{source}:{line[1] if line else max(1, len(text.splitlines()))}",
                 found=str(error),
                 wanted="TOML 1.0",
                 hint=f"edit {source}",
@@ -257,11 +258,15 @@ def policy_digest(text: bytes) -> Sha256:
 def _problems(
     policy: Policy, registries: Collection[str] | None, dispatchers: Mapping[str, type[BaseModel]] | None
 ) -> Iterator[PolicyProblem]:
-    if policy.tag.count("{version}") != 1 or not re.fullmatch(r"[A-Za-z0-9._/{}-]+", policy.tag):
-        yield PolicyProblem(("tag",), repr(policy.tag), "letters, digits, `.`, `_`, `-`, `/` and one `{version}`")
+    if not _TAG.fullmatch(policy.tag):
+        yield PolicyProblem(
+            ("tag",),
+            repr(policy.tag),
+            "letters, digits, `.`, `_`, `-`, `/` and one `{version}`, beginning with a letter, digit or `{version}`",
+        )
     for table in ("artifacts", "publish", "downstream"):
         for name in getattr(policy, table):
-            if not _NAME.match(name):
+            if not _NAME.fullmatch(name):
                 yield PolicyProblem((table, name), repr(name), "lower-case letters, digits and `-`, at most 63")
     for channel_name, channel in policy.channels.items():
         key: tuple[str, ...] = ("channels", channel_name)
@@ -293,6 +298,14 @@ def _problems(
     for name, downstream in policy.downstream.items():
         key = ("downstream", name)
         yield from _unknown((*key, "needs"), downstream.needs or (), policy.publish)
+        for channel_name in downstream.channels:
+            if (rule := policy.channels.get(channel_name)) and not rule.draft:
+                yield PolicyProblem(
+                    (*key, "channels"),
+                    f"{channel_name} releases, which nobody approves",
+                    "channels with draft = true",
+                    f"what is not approved is not delivered: take {channel_name!r} out, or let it wait as a draft",
+                )
         if dispatchers is not None:
             yield from _unknown((*key, "kind"), (downstream.kind,), dispatchers)
             if settings := dispatchers.get(downstream.kind):
@@ -315,8 +328,8 @@ def _settings(key: tuple[str, ...], entry: Downstream, settings: type[BaseModel]
     try:
         settings.model_validate(entry.settings)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = (*key, *(str(part) for part in first["loc"]))
+        first = _first(error)
+        where = (*key, *_path(first))
         names = [f.alias or n for n, f in settings.model_fields.items()]
         yield PolicyProblem(where, *_words(first, [*names, *Downstream.model_fields]))
 
@@ -333,12 +346,12 @@ def _cycle(policy: Policy) -> Iterator[PolicyProblem]:
 
 def _located(error: ValidationError, text: str, source: str) -> ConfigError:
     """The first problem of *error* with its place in the file."""
-    first = error.errors()[0]
+    first = _first(error)
     cause = (first.get("ctx") or {}).get("error")
     if isinstance(cause, PolicyProblem):
         path, words = cause.key, (cause.found, cause.wanted, cause.hint)
     else:
-        path = tuple(str(part) for part in first["loc"])
+        path = _path(first)
         words = _words(first, _siblings(path))
     found, wanted, hint = words
     return ConfigError(
@@ -351,6 +364,27 @@ def _located(error: ValidationError, text: str, source: str) -> ConfigError:
     )
 
 
+def _first(error: ValidationError) -> Any:
+    """The problem to show: a key that is not known explains the one that is missing because of it."""
+    found = error.errors()
+    return next((e for e in found if e["type"] == "extra_forbidden"), found[0])
+
+
+def _path(error: Any) -> tuple[str, ...]:
+    return tuple(str(part) for part in error["loc"] if part != "[key]")
+
+
+_WANTED = {
+    "bool_type": "true or false",
+    "dict_type": "a table",
+    "int_type": "an integer",
+    "model_type": "a table",
+    "string_type": "a string",
+    "tuple_type": "a string or a list of strings",
+}
+"""TOML's words for what the validator calls by Python's."""
+
+
 def _words(error: Any, known: Collection[str]) -> tuple[str, str, str]:
     key = str(error["loc"][-1]) if error["loc"] else ""
     if error["type"] == "extra_forbidden":
@@ -361,8 +395,12 @@ def _words(error: Any, known: Collection[str]) -> tuple[str, str, str]:
             f"did you mean {near[0]!r}?" if near else "",
         )
     if error["type"] == "missing":
-        return "nothing", f"the key {key!r}", ""
-    return repr(error["input"]), error["msg"], ""
+        near = difflib.get_close_matches(key, [k for k in error["input"] if k not in known], 1)
+        return "nothing", f"the key {key!r}", f"did you mean {key!r} by {near[0]!r}?" if near else ""
+    choices = re.findall(r"'([^']*)'", error["ctx"]["expected"]) if error["type"] == "literal_error" else []
+    near = difflib.get_close_matches(str(error["input"]), choices, 1)
+    wanted = _WANTED.get(error["type"], error["msg"].removeprefix("Input should be "))
+    return repr(error["input"]), wanted, f"did you mean {near[0]!r}?" if near else ""
 
 
 def _siblings(path: tuple[str, ...]) -> list[str]:

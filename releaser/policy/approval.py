@@ -15,17 +15,22 @@ from releaser.policy.case import Case, Row
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Who counts, who said no, whose vote was left out and why, and whose rights could not be looked up."""
+    """Who counts, who said no, whose vote was left out and why, and whose rights could not be looked up.
+
+    ``doubtful`` are those of the last who said no.
+    """
 
     approved: tuple[str, ...]
     rejected: tuple[str, ...]
     ignored: tuple[tuple[str, str], ...]
     unknown: tuple[str, ...]
+    doubtful: tuple[str, ...] = ()
 
 
 def excluded(rule: ApprovalRule, manifest: Manifest, voter: Voter) -> str:
     """Why the rule leaves *voter* out of this release, empty when it does not."""
-    if "tagger" in rule.exclude and manifest.tag.tagger.lower() in {e.lower() for e in voter.emails}:
+    tagger = manifest.tag.tagger.lower()
+    if "tagger" in rule.exclude and tagger and tagger in {e.lower() for e in voter.emails}:
         return "tagged this release"
     if "initiator" in rule.exclude and manifest.initiator is not None and manifest.initiator.id == voter.id:
         return "started this release"
@@ -33,13 +38,13 @@ def excluded(rule: ApprovalRule, manifest: Manifest, voter: Voter) -> str:
 
 
 def unfit(vote: Vote, rule: ApprovalRule, ballot: Ballot, manifest: Manifest) -> str:
-    """Why *vote* does not count, empty when it does. Rights are judged last and only when they are known."""
+    """Why *vote* does not count, empty when it does. Voters are judged only where they could be looked up."""
     reject = vote.decision is Decision.REJECT
     if (vote.repository, vote.tag) != (manifest.repository.name, manifest.tag.name):
         return f"is about {vote.repository} {vote.tag}"
     if vote.manifest != ballot.manifest:
         return f"is about other bytes ({vote.manifest[:19]})"
-    if not vote.by.human:
+    if vote.by.roles is not None and not vote.by.human:
         return "is not a person"
     if not reject and vote.policy != ballot.policy:
         return "was given under another policy"
@@ -58,11 +63,14 @@ def tally(rule: ApprovalRule, ballot: Ballot, manifest: Manifest) -> Tally:
     rejected: dict[int, str] = {}
     ignored: list[tuple[str, str]] = []
     unknown: dict[int, str] = {}
+    doubtful: dict[int, str] = {}
     for vote in ballot.votes:
         if reason := unfit(vote, rule, ballot, manifest):
             ignored.append((vote.by.login, reason))
         elif vote.by.roles is None:
             unknown[vote.by.id] = vote.by.login
+            if vote.decision is Decision.REJECT:
+                doubtful[vote.by.id] = vote.by.login
         elif vote.decision is Decision.REJECT:
             rejected[vote.by.id] = vote.by.login
         else:
@@ -72,6 +80,7 @@ def tally(rule: ApprovalRule, ballot: Ballot, manifest: Manifest) -> Tally:
         rejected=tuple(rejected.values()),
         ignored=tuple(ignored),
         unknown=tuple(unknown.values()),
+        doubtful=tuple(doubtful.values()),
     )
 
 
@@ -94,6 +103,13 @@ def approval_row(rule: ApprovalRule, ballot: Ballot, manifest: Manifest) -> Gate
             wanted="none",
             hint="a rejection is final for these bytes: build again, or choose a new version",
         )
+    if count.doubtful:
+        return row.wait(
+            f"{', '.join(count.doubtful)} said no, and whether they may could not be looked up",
+            found="a rejection of unknown weight",
+            wanted="the rights of everybody who voted",
+            hint=f"releaser status {manifest.tag.name}",
+        )
     have = f"{len(count.approved)}/{rule.quorum} approvals of {ballot.manifest[:19]}"
     left_out = "; ".join(f"{who} {why}" for who, why in count.ignored)
     if len(count.approved) >= rule.quorum:
@@ -107,13 +123,20 @@ def approval_row(rule: ApprovalRule, ballot: Ballot, manifest: Manifest) -> Gate
 
 
 def approval(case: Case) -> Iterator[GateRow]:
-    """Before a manifest exists nobody can have approved it: say what will be needed."""
+    """Before a manifest exists nobody can have approved it: say what will be needed.
+
+    What goes to registries or package managers is never public without approval, whatever the policy became since.
+    """
     rule = case.policy.approval
     channel = case.policy.channels.get(case.channel) if case.channel else None
-    row = Row("approval", case.tag)
-    if channel is not None and not channel.draft:
+    row = Row("approval", case.shown)
+    ballot = case.facts.world.ballot
+    effects = case.publications or (case.manifest is not None and case.manifest.downstream)
+    if channel is not None and not channel.draft and not effects:
         yield row.skip(f"{case.channel} releases are public at once and go to no registry")
-    elif isinstance(case.facts.world.ballot, Unobserved):
+    elif isinstance(ballot, Unobserved) and ballot.failed:
+        yield row.missing(ballot, hint=f"releaser status {case.shown}")
+    elif isinstance(ballot, Unobserved) or case.manifest is None:
         yield row.skip(f"{rule.quorum} of {', '.join(rule.approvers)} once the draft is complete")
-    elif case.manifest is not None:
-        yield approval_row(rule, case.facts.world.ballot, case.manifest)
+    else:
+        yield approval_row(rule, ballot, case.manifest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from releaser.model.facts import Unobserved
@@ -13,7 +14,7 @@ _SHOWN = 3
 
 def branch(case: Case) -> Iterator[GateRow]:
     """Let through a tagged commit that a branch of the version's channel contains."""
-    row = Row("branch", case.tag)
+    row = Row("branch", case.shown)
     if case.version is None or case.channel is None or case.facts.source is None:
         yield row.skip("the tag gate comes first")
         return
@@ -41,7 +42,7 @@ def branch(case: Case) -> Iterator[GateRow]:
     shown = ", ".join(containing[:_SHOWN]) + (
         f" and {len(containing) - _SHOWN} more" if len(containing) > _SHOWN else ""
     )
-    missing = rule.branches[0].replace("*", case.version.core)
+    missing = re.sub(r"\*+", case.version.core, rule.branches[0])
     yield row.fail(
         f"no branch for {case.channel} versions contains the tagged commit",
         found=f"{commit[:12]} is on {shown}" if containing else f"{commit[:12]} is on no branch",

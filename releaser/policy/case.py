@@ -33,6 +33,11 @@ class Case:
     manifest: Manifest | None = None
 
     @property
+    def shown(self) -> str:
+        """The tag's name in printable ASCII, for people and documents; a tag of the right form is shown as it is."""
+        return ascii(self.tag)[1:-1]
+
+    @property
     def artifacts(self) -> tuple[Inspected, ...]:
         """The artifacts that were given; none when none were."""
         return () if isinstance(self.facts.artifacts, Unobserved) else self.facts.artifacts
@@ -73,7 +78,14 @@ class Row:
 
 def path_match(name: str, pattern: str) -> bool:
     """Whether *name* matches *pattern*, in which ``*`` does not cross a ``/`` and ``**`` does."""
-    if "**" in pattern:
-        return fnmatch.fnmatchcase(name, pattern)
-    parts, wanted = name.split("/"), pattern.split("/")
-    return len(parts) == len(wanted) and all(fnmatch.fnmatchcase(p, w) for p, w in zip(parts, wanted, strict=True))
+    return _covers(name.split("/"), pattern.split("/"))
+
+
+def _covers(parts: list[str], wanted: list[str]) -> bool:
+    if not parts or not wanted:
+        return not parts and not wanted
+    longest = len(parts) if "**" in wanted[0] else 1
+    return any(
+        fnmatch.fnmatchcase("/".join(parts[:n]), wanted[0]) and _covers(parts[n:], wanted[1:])
+        for n in range(1, longest + 1)
+    )

@@ -9,7 +9,7 @@ from releaser.policy.approval import approval
 from releaser.policy.archive import archive
 from releaser.policy.artifacts import artifacts
 from releaser.policy.branch import branch
-from releaser.policy.case import Case, Gate
+from releaser.policy.case import Case, Gate, Row
 from releaser.policy.checks import checks
 from releaser.policy.limits import limits
 from releaser.policy.lockstep import lockstep
@@ -21,8 +21,12 @@ RULES: tuple[Gate, ...] = (tag, branch, lockstep, checks, artifacts, archive, me
 
 
 def settle(case: Case) -> tuple[GateRow, ...]:
-    """Every gate's rows, all of them, whatever the earlier ones say."""
-    return tuple(row for gate in RULES for row in gate(case))
+    """Every gate's rows, all of them, whatever the earlier ones say; a gate with nothing to judge says so."""
+    return tuple(row for gate in RULES for row in tuple(gate(case)) or (_silent(gate),))
+
+
+def _silent(gate: Gate) -> GateRow:
+    return Row(gate.__name__, "all").skip("there is nothing to judge")
 
 
 def verdict(rows: Iterable[GateRow]) -> Verdict:

@@ -14,13 +14,13 @@ from releaser.policy.case import Case, Row
 def lockstep(case: Case) -> Iterator[GateRow]:
     """Let through a tree whose manifests and lockfile self-entries all equal the tag's version."""
     if case.version is None or case.facts.source is None:
-        yield Row("lockstep", case.tag).skip("the tag gate comes first")
+        yield Row("lockstep", case.shown).skip("the tag gate comes first")
         return
     if isinstance(case.facts.source.versions, Unobserved):
-        yield Row("lockstep", case.tag).missing(case.facts.source.versions)
+        yield Row("lockstep", case.shown).missing(case.facts.source.versions)
         return
     if not case.facts.source.versions:
-        yield Row("lockstep", case.tag).skip("the policy names no version file")
+        yield Row("lockstep", case.shown).skip("the policy names no version file")
     for entry in case.facts.source.versions:
         yield _entry(entry, case.version)
 
@@ -42,12 +42,13 @@ def _entry(entry: VersionEntry, version: Version) -> GateRow:
 
 
 def _equal(found: str, wanted: str, ecosystem: Ecosystem) -> bool:
+    """Whether *found* is *wanted*; Python's tools normalise what they read, but ``1.0`` stays ``1.0`` (T3)."""
     if ecosystem is not Ecosystem.PEP440:
         return found == wanted
     from packaging.version import InvalidVersion
     from packaging.version import Version as PythonVersion
 
     try:
-        return PythonVersion(found) == PythonVersion(wanted)
+        return str(PythonVersion(found)) == wanted
     except InvalidVersion:
         return False

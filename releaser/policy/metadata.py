@@ -19,6 +19,7 @@ _ECOSYSTEMS = {
     Kind.CRATE: Ecosystem.CARGO,
     Kind.NPM: Ecosystem.NPM,
 }
+_EDIT = "edit `requires` of the publication in the policy"
 _REBUILD = "build again from the tagged commit"
 
 
@@ -88,7 +89,7 @@ def _constraint(row: Row, wanted: str, file: Inspected) -> GateRow:
     try:
         rule = PythonRequirement(wanted)
     except InvalidRequirement as error:
-        return row.fail("`requires` in the policy is not a requirement", found=wanted, wanted=str(error))
+        return row.fail("`requires` in the policy is not a requirement", found=wanted, wanted=str(error), hint=_EDIT)
     declared = [r for r in file.contents.requirements if same_name(r.name, rule.name, file.artifact.kind)]
     for requirement in declared:
         try:

@@ -40,15 +40,8 @@ def publications(
     while len(waves) < len(chosen):
         ready = [n for n in chosen if n not in waves and all(d in waves for d in chosen[n].needs)]
         if not ready:
-            name = next(n for n in chosen if n not in waves)
-            raise ConfigError(
-                "policy-needs",
-                f"publication {name} needs one that {channel} releases do not make",
-                object=f"publish.{name}.needs",
-                found=", ".join(d for d in chosen[name].needs if d not in chosen),
-                wanted="publications of the same channel",
-                hint=f"add them to channels.{channel}.publish",
-            )
+            name = next(n for n in chosen if any(d not in chosen for d in chosen[n].needs))
+            raise _needs("publish", name, [d for d in chosen[name].needs if d not in chosen], channel)
         waves |= dict.fromkeys(ready, 1 + max(waves.values(), default=0))
     planned = []
     for name, entry in chosen.items():
@@ -73,8 +66,14 @@ def publications(
 
 
 def deliveries(policy: Policy, channel: ChannelName) -> tuple[PlannedDelivery, ...]:
-    """The package managers this release updates, by name."""
+    """The package managers this release updates, by name.
+
+    Raises ConfigError ``policy-needs`` when one needs a publication that this channel does not make.
+    """
     every = tuple(sorted(policy.publications(channel)))
+    for name, entry in sorted(policy.deliveries(channel).items()):
+        if lost := [n for n in entry.needs or () if n not in every]:
+            raise _needs("downstream", name, lost, channel)
     return tuple(
         PlannedDelivery(
             id=name,
@@ -85,4 +84,15 @@ def deliveries(policy: Policy, channel: ChannelName) -> tuple[PlannedDelivery, .
             settings=entry.settings,
         )
         for name, entry in sorted(policy.deliveries(channel).items())
+    )
+
+
+def _needs(table: str, name: str, lost: Sequence[str], channel: ChannelName) -> ConfigError:
+    return ConfigError(
+        "policy-needs",
+        f"{table}.{name} needs a publication that {channel} releases do not make",
+        object=f"{table}.{name}.needs",
+        found=", ".join(lost),
+        wanted="publications of the same channel",
+        hint=f"add them to channels.{channel}.publish",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 
 from releaser.errors import ReleaserError
@@ -18,14 +19,14 @@ GRAMMAR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,63}", re.ASCII)
 
 def tag(case: Case) -> Iterator[GateRow]:
     """Let through a plain name of the policy's form, a version every target can spell, and an unmoved tag."""
-    shown = ascii(case.tag)[1:-1]
+    shown = case.shown
     row = Row("tag", shown)
     if not GRAMMAR.fullmatch(case.tag):
         yield row.fail(
             "the tag's name has characters that a release tag cannot have",
             found=shown,
             wanted="up to 64 ASCII letters, digits and . _ / + - , beginning with a letter or digit",
-            hint=f"delete it (`git push origin --delete '{shown}'`) and tag again",
+            hint=_delete(case.tag) + ", and tag again",
         )
         return
     if case.version is None:
@@ -41,6 +42,13 @@ def tag(case: Case) -> Iterator[GateRow]:
         )
         return
     yield from _object(case, row, case.facts.source)
+
+
+def _delete(tag: str) -> str:
+    """How to delete a tag of any name; a command only where a shell takes the pasted text for that name alone."""
+    if tag.isascii() and tag.isprintable():
+        return f"delete it (`git push origin --delete {shlex.quote('refs/tags/' + tag)}`)"
+    return "delete it on the forge's page of tags"
 
 
 def _not_a_version(case: Case, row: Row) -> GateRow:

@@ -13,14 +13,14 @@ from releaser.policy.case import Case, Row
 def world(case: Case) -> Iterator[GateRow]:
     """Let through a release whose names are free, or taken by exactly our bytes, at every registry."""
     if not case.publications:
-        yield Row("world", case.tag).skip("this release goes to no registry")
+        yield Row("world", case.shown).skip("this release goes to no registry")
     for publication in case.publications:
         row = Row("world", publication.id)
         shelf = case.facts.world.shelves.get(publication.id, Unobserved("not asked for"))
         if isinstance(shelf, Unobserved):
-            yield row.missing(shelf, hint=f"releaser plan {case.tag}")
+            yield row.missing(shelf, hint=f"releaser plan {case.shown}")
         else:
-            yield _shelf(row, publication, shelf, case.tag)
+            yield _shelf(row, publication, shelf, case.shown)
 
 
 def _shelf(row: Row, publication: PlannedPublication, shelf: Shelf, tag: str) -> GateRow:

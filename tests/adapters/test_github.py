@@ -363,6 +363,12 @@ def test_we_know_who_we_are(world: World, who: str, person: Person) -> None:
     assert world.forge(who).whoami() == person
 
 
+def test_a_rate_limit_does_not_make_us_the_actions_bot() -> None:
+    wire = Wire(user=says(403, {"message": "API rate limit exceeded"}))
+    with pytest.raises(ExternalError, match="forge-rate-limited"):
+        wire.forge.whoami()
+
+
 @pytest.mark.parametrize(
     ("roles", "held"),
     [

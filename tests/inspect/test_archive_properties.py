@@ -116,7 +116,7 @@ def test_zip_without_problems_is_what_python_reads(changes: list[tuple[int, int,
 parts = st.sampled_from(["a", "A", "b", "..", ".", ""])
 names = st.lists(parts, min_size=1, max_size=4).map("/".join)
 entries = st.builds(
-    lambda name, link, type: entry(name, type=type, link=link if type == tarfile.SYMTYPE else ""),
+    lambda name, link, what: entry(name, type=what, link=link if what == tarfile.SYMTYPE else ""),
     names,
     names,
     st.sampled_from([tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE]),
@@ -135,6 +135,4 @@ def test_tar_without_problems_stays_in_its_folder(members: list[tuple[tarfile.Ta
                 archive.extractall(inside, filter="data")
             assert list(Path(outside).iterdir()) == [inside]
             for found in inside.rglob("*"):
-                assert found.parent.resolve() / found.name in [found, found.parent.resolve() / found.name]
-                if found.exists():
-                    assert found.resolve().is_relative_to(inside.resolve())
+                assert found.resolve().is_relative_to(inside.resolve())

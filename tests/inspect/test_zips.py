@@ -182,6 +182,7 @@ def test_entries_that_are_not_what_they_seem(tmp_path: Path, data: bytes, proble
         pytest.param(patched(GOOD, END + 10, b"\3"), "spread over several disks", id="count on this disk"),
         pytest.param(patched(GOOD, END + 8, b"\3\0\3"), "does not hold 3 entries", id="fewer entries"),
         pytest.param(patched(GOOD, END + 8, b"\1\0\1"), "holds more than 1 entries", id="more entries"),
+        pytest.param(patched(GOOD, START + 6, b"\x40"), "needs version 6.4 of the format", id="version"),
         pytest.param(patched(GOOD, START, b"XX"), "its central directory is damaged", id="damaged directory"),
         pytest.param(patched(GOOD, START + 42, b"\5"), "belong to no entry", id="entry elsewhere"),
         pytest.param(zip64_end(GOOD, count=1), "its two end records differ", id="ZIP64 count"),

@@ -16,6 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.artifacts(parser, required=False)
     parser.add_argument("--offline", action="store_true", help="ask nothing of the network")
     parser.add_argument("--show-policy", action="store_true", help="print the policy in force, defaults included")
+    parser.add_argument("--verbose", action="store_true", help="every row of every gate, in text too")
     shared.output(parser, "text", "json", "markdown")
 
 
@@ -34,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     elif options.format == "markdown":
         print(render.plan_markdown(plan))
     else:
-        render.plan_text(plan, render.console())
+        render.plan_text(plan, render.console(), every=options.verbose)
     if action.is_job(os.environ):
         action.summary(os.environ, render.plan_markdown(plan))
         action.outputs(

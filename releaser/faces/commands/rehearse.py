@@ -48,12 +48,12 @@ def run(options: argparse.Namespace) -> int:
             environments = _environments(world, project)
             code = Exit.DONE if options.prepare else _release(project)
             if code == Exit.DONE and not options.prepare:
+                if not options.keep:
+                    _say("\nthis world ends here; `releaser rehearse --keep` leaves one up to try its install commands")
                 _picture(world, project)
             if options.keep or options.prepare:
                 _instructions(environments, project)
                 _until_interrupted()
-            elif code == Exit.DONE:
-                _say("the world is gone now; `releaser rehearse --keep` leaves it running to try these commands")
     return code
 
 
@@ -121,8 +121,9 @@ def _picture(world: World, project: Sample) -> None:
     out.print()
     for number, (where, what) in enumerate(arrows.items()):
         stem = f"{project.tag} " if number == 0 else " " * (len(project.tag) + 1)
-        joint = "┬" if number == 0 and len(arrows) > 1 else "└" if number == len(arrows) - 1 else "├"
-        out.print(f"{stem}─{joint}─▶ {where:<15} {what}", markup=False)
+        joint = "─┬" if number == 0 and len(arrows) > 1 else " └" if number else "──"
+        joint = " ├" if 0 < number < len(arrows) - 1 else joint
+        out.print(f"{stem}{joint}─▶ {where:<15} {what}", markup=False)
     out.print("\nRELEASED\n", style="bold green")
     if len(arrows) > 1:
         for line in install_commands(world, project):

@@ -1,0 +1,97 @@
+# The front door of this repository: `make` lists what there is. Every target does its own set-up.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PINNED := --constraint constraints.txt --build-constraint constraints.txt
+BACKEND := hatchling editables
+ARGS ?=
+
+# Prints the interpreter to use: $PYTHON when it is given, else the newest one that can make an environment.
+FIND_PYTHON := for python in $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3); do \
+	if $$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	then echo $$python; break; fi; done
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: $(VENV)/.installed ## a whole release, rehearsed on this machine: no account, no token
+	$(BIN)/releaser rehearse $(ARGS)
+
+.PHONY: setup
+setup: $(VENV)/.installed ## install the project, so that .venv/bin/releaser runs
+
+.PHONY: test
+test: $(VENV)/.tools ## the whole test suite; `make test ARGS="-k pypi"` for a part of it
+	@$(BIN)/python tests/fetch_downloads.py --tolerant
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 2 $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.tools ## style, types, layers, and the safety of the workflows
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --no-progress --strict-collection .
+
+.PHONY: docs
+docs: $(VENV)/.tools ## the documentation, into site/; a broken link is an error
+	$(BIN)/mkdocs build --strict
+
+.PHONY: bench
+bench: $(VENV)/.tools ## the benchmarks, one after the other
+	@for file in benchmarks/bench_*.py; do echo "$$file"; $(BIN)/python "$$file" $(ARGS) || exit; done
+
+.PHONY: downloads
+downloads: $(VENV)/.installed ## fetch the real packages that some tests read; needs npm and cargo
+	$(BIN)/python tests/fetch_downloads.py
+
+.PHONY: dist
+dist: $(VENV)/.installed ## the wheel and the source distribution, into dist/
+	@rm -rf dist
+	@$(PIP) install $(PINNED) $(BACKEND)
+	$(BIN)/python -m hatchling build -d dist
+
+.PHONY: lock
+lock: $(VENV)/.python ## write constraints.txt anew: the newest versions that pyproject.toml admits
+	$(BIN)/python -m venv --clear $(VENV)/lock
+	$(VENV)/lock/bin/python -m pip --quiet install --upgrade pip
+	$(VENV)/lock/bin/python -m pip --quiet install --upgrade . $(BACKEND) --group dev
+	sed '/^[^#]/d' constraints.txt > $(VENV)/lock/constraints.txt
+	$(VENV)/lock/bin/python -m pip freeze --all --exclude setuptools --exclude releaser-gates \
+		| tr 'A-Z_' 'a-z-' | LC_ALL=C sort >> $(VENV)/lock/constraints.txt
+	mv $(VENV)/lock/constraints.txt constraints.txt
+	rm -rf $(VENV)/lock
+
+.PHONY: clean
+clean: ## remove everything that these targets made
+	rm -rf $(VENV) .downloads dist site .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find releaser tests -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: interpreter
+interpreter: ## the Python that set-up would use; fails when there is none
+	@python="$$($(FIND_PYTHON))"; echo "$${python:?no Python of at least 3.11 that has venv and ensurepip}"
+
+# Set-up. An environment whose interpreter is gone is made anew; the stamps keep everything else from running twice.
+
+$(VENV)/.python: $(if $(shell $(BIN)/python -c 'print(1)' 2>/dev/null),,broken-or-missing)
+	@python="$$($(FIND_PYTHON))"; if [ -z "$$python" ]; then \
+		echo "releaser needs Python 3.11 or newer with venv; looked for $(or $(PYTHON),python3.14 to python3.11 and python3)" >&2; \
+		echo "hint: apt-get install python3 python3-venv, or name one: make PYTHON=/path/to/python3.12" >&2; exit 2; fi; \
+	echo "setting up $(VENV) with $$python"; $$python -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.python pyproject.toml constraints.txt
+	@$(PIP) install --constraint constraints.txt pip
+	@$(PIP) install $(PINNED) --editable .
+	@touch $@
+
+$(VENV)/.tools: $(VENV)/.installed
+	@echo "installing the development tools"
+	@$(PIP) install $(PINNED) --group dev
+	@touch $@
+
+.PHONY: broken-or-missing
+broken-or-missing:
