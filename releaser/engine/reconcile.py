@@ -6,26 +6,30 @@ a crash and confirms it when it is done. A write's answer is a hint; only a regi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from releaser.engine import survey
 from releaser.engine.draft import release_of
+from releaser.engine.intents import Intents
 from releaser.engine.planner import delivery_action
-from releaser.engine.ports import Credential, Outside, Receipt, Sent
-from releaser.engine.states import State, is_complete
+from releaser.engine.ports import Outside, Receipt, Release, Sent
+from releaser.engine.states import State, has_begun, is_complete, is_conflict
 from releaser.engine.view import Subject, View, glance, is_served, look
 from releaser.errors import ConflictError, ExternalError, RefusedError, ReleaserError, WaitingError
 from releaser.model.artifact import Artifact
-from releaser.model.facts import Presence, Shelf, Unobserved
+from releaser.model.facts import Delivery, Presence, Shelf, Unobserved
 from releaser.model.manifest import PlannedDelivery, PlannedPublication
 from releaser.model.plan import Action, GateRow, Status
 from releaser.policy.world import action_for
 
-_ATTEMPTS = 3
-Step = tuple[PlannedPublication, Artifact]
+T = TypeVar("T")
+_UNSEEN = Unobserved("not looked for")
+Step = tuple[PlannedPublication, Sequence[Artifact]]
+"""A publication and those of its files that are to be sent now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,18 @@ class Patience:
     refused: float = 6.0
     settle: float = 120.0
     visible: float = 1800.0
+
+    def after(self, receipt: Receipt) -> float:
+        """How long to look before a write that was answered so may be repeated."""
+        match receipt.sent:
+            case Sent.ACCEPTED:
+                return 0.0
+            case Sent.REFUSED:
+                return self.refused
+            case Sent.LATER:
+                return max(receipt.wait, self.poll)
+            case Sent.UNKNOWN:
+                return self.settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +77,13 @@ def publish(outside: Outside, subject: Subject, patience: Patience, view: View) 
     first effect is in the result, so that independent targets still go on.
     """
     run = _Run(outside, subject, patience, view)
+    run.settle(view)
     if view.state is State.RELEASED:
-        run.settle_intents()
         return Result(view, State.RELEASED, ())
     require(view.rows, subject.tag)
-    run.settle_intents()
     run.preflight()
     run.act()
-    final = look(outside, subject)
-    state = _final_state(final, run.problems)
-    outside.ledger.append("state", {"state": state, "manifest": final.manifest.digest()})
-    return Result(final, state, tuple(sorted(run.problems, key=lambda p: -p.exit)))
+    return run.conclude()
 
 
 def require(rows: Sequence[GateRow], tag: str) -> None:
@@ -93,16 +105,8 @@ def require(rows: Sequence[GateRow], tag: str) -> None:
     )
 
 
-def _final_state(view: View, problems: Sequence[ReleaserError]) -> State:
-    if any(isinstance(p, ConflictError) for p in problems):
-        return State.NEEDS_HUMAN
-    if view.state is not State.RELEASED and any(isinstance(p, ExternalError) and not p.retryable for p in problems):
-        return State.PARTIAL
-    return view.state
-
-
 class _Run:
-    """One call of `publish`: what this run has sent, and what it must not send again yet."""
+    """One call of `publish`: what is finished, what is held back, and why."""
 
     def __init__(self, outside: Outside, subject: Subject, patience: Patience, view: View) -> None:
         self.outside = outside
@@ -114,23 +118,20 @@ class _Run:
         self.done: set[str] = set()
         self.failed: set[str] = set()
         self._artifacts = {a.name: a for a in self.manifest.artifacts}
-        self._attempts: dict[str, int] = {}
-        self._receipts: dict[str, Receipt] = {}
-        self._not_before: dict[str, datetime] = {}
-        self._open: dict[str, datetime] = _open_intents(outside)
+        self._intents = Intents(outside.ledger, outside.clock, patience.after)
+        self._begun = has_begun(view.world.shelves)
 
-    # -- before the first effect ------------------------------------------------------------------------------
+    # -- before the first effect, and after the last ----------------------------------------------------------
 
-    def settle_intents(self) -> None:
-        """Resolve what an interrupted run left open: done if the registry shows it, else not to be sent too soon."""
+    def settle(self, view: View) -> None:
+        """Close every open intent of which *view* shows the effect, whoever left it open."""
+        release = view.candidate.release
+        if not release.draft:
+            self._intents.close(self._release_key, "done", release.url)
         for publication in self.manifest.publications:
-            shelf = self.view.world.shelves[publication.id]
-            for name in publication.files:
-                key = effect(publication, name)
-                if key in self._open and isinstance(shelf, Shelf) and shelf.files.get(name) is Presence.SAME:
-                    self._confirm(publication, name)
-                elif key in self._open:
-                    self._not_before[key] = self._open[key] + timedelta(seconds=self.patience.settle)
+            self._confirm(publication, view.world.shelves[publication.id])
+        for entry in self.manifest.downstream:
+            self._confirm_delivery(entry, view.world.deliveries[entry.id])
 
     def preflight(self) -> None:
         """Exchange identities for every target that will be written, and give the rights back: all or nothing."""
@@ -159,22 +160,63 @@ class _Run:
             self.converge()
             self.deliver()
         except ReleaserError as error:
-            self.problems.append(error)
+            self._problem(error)
             self.outside.reporter.say("stopped", code=error.code, reason=error.message, found=error.found)
 
-    # -- effects ----------------------------------------------------------------------------------------------
+    def conclude(self) -> Result:
+        """A last look, and what it shows; effects were made, so what fails now is a problem of the result too."""
+        view, state = self.view, State.PUBLISHING
+        try:
+            view = look(self.outside, self.subject)
+            self.settle(view)
+            state = self._state(view.state)
+            self.outside.ledger.append("state", {"state": state, "manifest": view.manifest.digest()})
+        except ReleaserError as error:
+            self._problem(error)
+        return Result(view, self._state(state), tuple(sorted(self.problems, key=lambda p: -p.exit)))
+
+    def _state(self, shown: State) -> State:
+        """The state that was seen, in the light of what this run ran into."""
+        if any(isinstance(p, ConflictError) for p in self.problems):
+            return State.NEEDS_HUMAN
+        if shown is not State.RELEASED and any(isinstance(p, ExternalError) and not p.retryable for p in self.problems):
+            return State.PARTIAL
+        return shown
+
+    # -- the release on the forge -----------------------------------------------------------------------------
 
     def make_public(self) -> None:
         """Publish the draft on the forge, unless somebody already did."""
-        release = self.view.candidate.release
+        if not self.view.candidate.release.draft:
+            return
+        release = self._guard().candidate.release
         if not release.draft:
             return
-        self._guard()
-        key = f"release/{self.subject.tag}"
-        self.outside.ledger.append("intent", {"effect": key, "digest": self.manifest.digest()})
-        public = self.outside.forge.publish(release, latest=self._is_latest())
-        self.outside.ledger.append("outcome", {"effect": key, "result": "done", "evidence": public.url})
+        latest = self._is_latest()
+        self._intents.begin(self._release_key, self.manifest.digest())
+        problem = ExternalError(
+            "release-not-public",
+            "the forge does not show the release as public yet",
+            object=release.url,
+            hint=f"releaser publish {self.subject.tag}",
+        )
+        try:
+            self.outside.forge.publish(release, latest=latest)
+        except ExternalError as error:
+            problem = error
+        public = self._until(self.patience.refused, self._public_release)
+        if public is None:
+            raise problem
+        self._intents.close(self._release_key, "done", public.url)
         self.outside.reporter.say("release-public", url=public.url)
+
+    @property
+    def _release_key(self) -> str:
+        return f"release/{self.subject.tag}"
+
+    def _public_release(self) -> Release | None:
+        release = release_of(self.outside.forge.releases(self.subject.tag))
+        return release if release and not release.draft else None
 
     def _is_latest(self) -> bool:
         """Whether no higher stable version is public: a late patch does not become the latest release (T67)."""
@@ -191,22 +233,21 @@ class _Run:
                 return False
         return True
 
+    # -- registries -------------------------------------------------------------------------------------------
+
     def converge(self) -> None:
         """Publish until every target is visible, refused, or held back by one that is."""
         deadline = self._after(self.patience.visible)
-        while True:
-            ready = self._ready()
-            if not ready:
-                return
+        while ready := self._ready():
             shelves = survey.shelves(self.outside.registries, self.outside.workers, ready, self._artifacts)
-            moved = self._settle(ready, shelves)
+            moved = self._take_in(ready, shelves)
             steps = self._steps(ready, shelves)
             if steps:
-                self._send(steps)
+                self.outside.workers.map(self._send, steps)
                 deadline = self._after(self.patience.visible)
             elif not moved:
                 if self.outside.clock.now() >= deadline:
-                    self._give_up(self._ready())
+                    self._give_up(self._ready(), shelves)
                     return
                 self.outside.clock.sleep(self.patience.poll)
 
@@ -217,115 +258,73 @@ class _Run:
             if p.id not in self.done | self.failed and self.done.issuperset(p.needs)
         ]
 
-    def _settle(self, ready: Sequence[PlannedPublication], shelves: dict[str, Shelf | Unobserved]) -> bool:
+    def _take_in(self, ready: Sequence[PlannedPublication], shelves: Mapping[str, Shelf | Unobserved]) -> bool:
         """Note what the registries now show; True when a publication is finished either way."""
+        self._begun = self._begun or has_begun(shelves)
         complete = [p for p in ready if is_complete(shelves[p.id])]
         visible = survey.shelves(self.outside.registries, self.outside.workers, complete, self._artifacts, visible=True)
         before = len(self.done) + len(self.failed)
         for publication in ready:
-            shelf = shelves[publication.id]
-            if isinstance(shelf, Unobserved):
-                continue
-            for name, presence in shelf.files.items():
-                if presence is Presence.SAME:
-                    self._confirm(publication, name)
-            action, reason = action_for(publication, shelf)
-            if action is Action.CONFLICT:
-                self._fail(
-                    publication,
-                    ConflictError(
-                        "registry-conflict",
-                        reason,
-                        object=f"{publication.package} {publication.version} at {publication.registry}",
-                        found="other bytes",
-                        wanted="the approved bytes",
-                        hint="other bytes are public under this version: choose a new version",
-                    ),
-                )
-            elif publication in complete and is_complete(visible[publication.id]):
+            self._confirm(publication, shelves[publication.id])
+            for shelf in (shelves[publication.id], visible.get(publication.id, _UNSEEN)):
+                if isinstance(shelf, Shelf) and is_conflict(shelf):
+                    self._fail(publication, _conflict(publication, shelf))
+            if publication.id not in self.failed and is_complete(visible.get(publication.id, _UNSEEN)):
                 self.done.add(publication.id)
                 self.outside.reporter.say("visible", publication=publication.id, registry=publication.registry)
         return len(self.done) + len(self.failed) > before
 
-    def _steps(self, ready: Sequence[PlannedPublication], shelves: dict[str, Shelf | Unobserved]) -> list[Step]:
+    def _steps(self, ready: Sequence[PlannedPublication], shelves: Mapping[str, Shelf | Unobserved]) -> list[Step]:
         """The files to send now: absent at their registry, and not on their way."""
-        steps = []
+        steps: list[Step] = []
         for publication in ready:
             shelf = shelves[publication.id]
-            if publication.id in self.failed or isinstance(shelf, Unobserved):
-                continue
-            for name, presence in shelf.files.items():
-                if presence is Presence.ABSENT and self._may_send(publication, name):
-                    steps.append((publication, self._artifacts[name]))
+            if publication.id not in self.failed and isinstance(shelf, Shelf):
+                due = [n for n, p in shelf.files.items() if p is Presence.ABSENT and self._may_send(publication, n)]
+                if due and publication.id not in self.failed:
+                    steps.append((publication, [self._artifacts[n] for n in due]))
         return steps
 
     def _may_send(self, publication: PlannedPublication, name: str) -> bool:
         """Whether an absent file may be sent (again). An accepted one is waited for, a refused one not resent."""
         key = effect(publication, name)
-        if self.outside.clock.now() < self._not_before.get(key, self.outside.clock.now()):
+        if not self._intents.may_send(key):
             return False
-        receipt = self._receipts.get(key)
-        if receipt is None:
-            return True
-        if receipt.sent is Sent.ACCEPTED:
-            return False
-        if receipt.sent is Sent.REFUSED or self._attempts[key] >= _ATTEMPTS:
+        receipt = self._intents.last_word(key)
+        if receipt is not None:
+            self._intents.close(key, receipt.sent, receipt.detail)
             self._fail(publication, _refusal(publication, name, receipt))
-            return False
-        return True
+        return receipt is None
 
-    def _send(self, steps: Sequence[Step]) -> None:
-        """Send every step once, side by side: bytes re-hashed, gates read again, a fresh right per package."""
-        files = dict(zip((a.name for _, a in steps), self.outside.workers.map(self._bytes, steps), strict=True))
+    def _send(self, step: Step) -> None:
+        """Send each file once, side by side: bytes hashed, gates read again, a fresh right, an intent on record."""
+        publication, artifacts = step
+        registry = self.outside.registries[publication.registry]
+        files = self.outside.workers.map(self._bytes, artifacts)
         self._guard()
-        packages = {p.id: p for p, _ in steps}
-        rights = dict(zip(packages, self.outside.workers.map(self._authorize, packages.values()), strict=True))
-
-        def send(step: Step) -> None:
-            publication, artifact = step
-            right = rights[publication.id]
-            if isinstance(right, ReleaserError):
-                return
-            key = effect(publication, artifact.name)
-            self.outside.ledger.append("intent", {"effect": key, "digest": f"sha256:{artifact.sha256}"})
-            self._open[key] = self.outside.clock.now()
-            registry = self.outside.registries[publication.registry]
-            with self.outside.reporter.transfer(f"{artifact.name} → {publication.registry}", artifact.size) as progress:
-                receipt = registry.publish(publication, artifact, files[artifact.name], right)
-                progress(artifact.size)
-            self._note(key, receipt)
-
-        self.outside.workers.map(send, steps)
-        for name, right in rights.items():
-            publication = packages[name]
-            if isinstance(right, ReleaserError):
-                self._fail(publication, right)
-            else:
-                self.outside.registries[publication.registry].discard(right)
-
-    def _authorize(self, publication: PlannedPublication) -> Credential | ReleaserError:
         try:
-            return self.outside.registries[publication.registry].authorize(publication.package, self.outside.identity)
+            right = registry.authorize(publication.package, self.outside.identity)
         except ReleaserError as error:
-            return error
+            self._fail(publication, error)
+            return
 
-    def _note(self, key: str, receipt: Receipt) -> None:
-        """Remember a write's answer and how long to wait before it may be repeated."""
-        self._attempts[key] = self._attempts.get(key, 0) + 1
-        self._receipts[key] = receipt
-        wait = {
-            Sent.ACCEPTED: 0.0,
-            Sent.REFUSED: self.patience.refused,
-            Sent.LATER: max(receipt.wait, self.patience.poll),
-            Sent.UNKNOWN: self.patience.settle,
-        }[receipt.sent]
-        self._not_before[key] = self._after(wait)
-        self.outside.ledger.append("answer", {"effect": key, "result": receipt.sent, "detail": receipt.detail})
-        self.outside.reporter.say("sent", effect=key, answer=receipt.sent, detail=receipt.detail)
+        def send(pair: tuple[Artifact, Path]) -> None:
+            artifact, file = pair
+            key = effect(publication, artifact.name)
+            self._intents.begin(key, f"sha256:{artifact.sha256}")
+            with self.outside.reporter.transfer(f"{artifact.name} → {publication.registry}", artifact.size) as progress:
+                receipt = registry.publish(publication, artifact, file, right)
+                progress(artifact.size)
+            self._intents.answered(key, receipt)
+            self.outside.reporter.say("sent", effect=key, answer=receipt.sent, detail=receipt.detail)
 
-    def _bytes(self, step: Step) -> Path:
+        try:
+            self.outside.workers.map(send, zip(artifacts, files, strict=True))
+        finally:
+            registry.discard(right)
+
+    def _bytes(self, artifact: Artifact) -> Path:
         """A private copy of an artifact whose bytes were hashed as they arrived and are the approved ones (T18)."""
-        _, artifact = step
         asset = next(a for a in self.view.candidate.release.assets if a.name == artifact.name)
         fetched = self.outside.scratch.fetch(asset)
         if fetched.sha256 != artifact.sha256 or (artifact.sha512 and fetched.sha512 != artifact.sha512):
@@ -339,68 +338,122 @@ class _Run:
             )
         return fetched.file
 
+    def _confirm(self, publication: PlannedPublication, shelf: Shelf | Unobserved) -> None:
+        """Close the intents of the files that the registry shows with our digest."""
+        for name, presence in shelf.files.items() if isinstance(shelf, Shelf) else ():
+            if presence is Presence.SAME:
+                self._intents.close(effect(publication, name), "done", f"sha256:{self._artifacts[name].sha256}")
+
+    def _give_up(self, waiting: Sequence[PlannedPublication], shelves: Mapping[str, Shelf | Unobserved]) -> None:
+        """Say of every publication that is not finished what it was waiting for."""
+        for publication in waiting:
+            what, shelf = f"{publication.package} {publication.version}", shelves[publication.id]
+            hint = f"releaser publish {self.subject.tag}"
+            if isinstance(shelf, Unobserved):
+                text = f"{publication.registry} could not be asked about {what}"
+                error: ReleaserError = ExternalError(
+                    "registry-unread", text, object=publication.id, found=shelf.reason, hint=hint
+                )
+            else:
+                error = WaitingError(
+                    "index-lags",
+                    f"{publication.registry} does not show {what} yet",
+                    object=publication.id,
+                    found="accepted, not visible" if is_complete(shelf) else action_for(publication, shelf)[1],
+                    wanted="our digest in the consumer's index",
+                    hint=hint,
+                )
+            self._problem(error)
+
     # -- package managers -------------------------------------------------------------------------------------
 
     def deliver(self) -> None:
         """Update the package managers whose publications are visible, once every file can be downloaded."""
         due = [d for d in self.manifest.downstream if self.done.issuperset(d.needs)]
         seen = survey.deliveries(self.outside.dispatchers, self.outside.workers, due, self.manifest)
-        pending = [d for d in due if delivery_action(d, seen[d.id])[0] is not Action.SKIP]
-        if not pending:
-            return
-        self._wait_for_files()
-        self._guard()
+        actions = {d.id: delivery_action(d, seen[d.id]) for d in due}
+        for entry in due:
+            if actions[entry.id][0] is Action.WAIT:
+                self._problem(
+                    ExternalError(
+                        "delivery-unread",
+                        f"{entry.repository} could not be read, so nothing was delivered",
+                        object=entry.id,
+                        found=actions[entry.id][1],
+                        hint=f"releaser publish {self.subject.tag}",
+                    )
+                )
+        pending = [d for d in due if actions[d.id][0] is Action.PUBLISH]
+        if pending:
+            self._wait_for_files()
         for entry in pending:
+            self._guard()
             try:
                 self._deliver(entry)
             except ReleaserError as error:
-                self.problems.append(error)
+                self._problem(error)
                 self.outside.reporter.say("delivery-failed", downstream=entry.id, reason=error.message)
 
     def _deliver(self, entry: PlannedDelivery) -> None:
-        dispatcher = self.outside.dispatchers[entry.kind]
-        key = f"{entry.kind}/{entry.repository}/{entry.id}/{self.manifest.version}"
-        self.outside.ledger.append("intent", {"effect": key, "digest": self.manifest.digest()})
+        dispatcher, key = self.outside.dispatchers[entry.kind], self._delivery_key(entry)
+        self._intents.begin(key, self.manifest.digest())
         receipt = dispatcher.deliver(entry, self.manifest)
-        after = dispatcher.observe(entry, self.manifest)
-        if not is_served(after):
+        self._intents.answered(key, receipt)
+        wait = self.patience.settle if receipt.sent in (Sent.ACCEPTED, Sent.UNKNOWN) else self.patience.refused
+
+        def served() -> Delivery | None:
+            seen = dispatcher.observe(entry, self.manifest)
+            return seen if is_served(seen) else None
+
+        seen = self._until(wait, served)
+        if seen is None:
+            if receipt.sent is Sent.REFUSED:
+                self._intents.close(key, receipt.sent, receipt.detail)
             raise ExternalError(
                 "delivery-unseen",
                 f"{entry.repository} does not show what was delivered",
+                retryable=receipt.sent is not Sent.REFUSED,
                 object=entry.id,
-                found=receipt.detail or after.state,
+                found=receipt.detail or receipt.sent,
                 wanted="the rendered file",
                 hint=f"releaser publish {self.subject.tag}",
             )
-        self.outside.ledger.append(
-            "outcome", {"effect": key, "result": "done", "evidence": after.detail or after.state}
-        )
-        self.outside.reporter.say("delivered", downstream=entry.id, detail=after.detail or after.state)
+        self._confirm_delivery(entry, seen)
+        self.outside.reporter.say("delivered", downstream=entry.id, detail=seen.detail or seen.state)
+
+    def _delivery_key(self, entry: PlannedDelivery) -> str:
+        return f"{entry.kind}/{entry.repository}/{entry.id}/{self.manifest.version}"
+
+    def _confirm_delivery(self, entry: PlannedDelivery, seen: Delivery | Unobserved) -> None:
+        """Close the intent of a package manager that has this release."""
+        if isinstance(seen, Delivery) and is_served(seen):
+            self._intents.close(self._delivery_key(entry), "done", seen.detail or seen.state)
 
     def _wait_for_files(self) -> None:
         """Return once anybody can download every file; a package manager must not point at a draft (T63)."""
         names = {a.name for a in self.manifest.artifacts}
-        deadline = self._after(self.patience.visible)
-        while True:
-            current = release_of(self.outside.forge.releases(self.subject.tag)) or self.view.candidate.release
-            files = [a for a in current.assets if a.name in names]
-            if len(files) == len(names) and all(self.outside.workers.map(self.outside.forge.is_public, files)):
-                return
-            if self.outside.clock.now() >= deadline:
-                raise WaitingError(
-                    "files-not-public",
-                    "the release's files cannot be downloaded yet",
-                    object=current.url,
-                    hint=f"releaser publish {self.subject.tag}",
-                )
-            self.outside.clock.sleep(self.patience.poll)
+
+        def public() -> Release | None:
+            release = self._public_release()
+            files = [a for a in release.assets if a.name in names] if release else []
+            downloadable = self.outside.workers.map(self.outside.forge.is_public, files)
+            return release if len(files) == len(names) and all(downloadable) else None
+
+        if self._until(self.patience.visible, public) is None:
+            raise WaitingError(
+                "files-not-public",
+                "the release's files cannot be downloaded yet",
+                object=self.view.candidate.release.url,
+                found="a file that only members of the repository can download",
+                wanted="every file public",
+                hint=f"releaser publish {self.subject.tag}",
+            )
 
     # -- shared -----------------------------------------------------------------------------------------------
 
-    def _guard(self) -> None:
+    def _guard(self) -> View:
         """Read again whatever voids an approval, right before an irreversible step (T4, T7, T18, T29)."""
-        begun = bool(self.done or self._receipts)
-        view = glance(self.outside, self.subject, begun=begun)
+        view = glance(self.outside, self.subject, begun=self._begun)
         if view.manifest.digest() != self.manifest.digest():
             raise ConflictError(
                 "manifest-swapped",
@@ -411,34 +464,29 @@ class _Run:
                 hint=f"releaser status {self.subject.tag}",
             )
         require(view.rows, self.subject.tag)
-
-    def _confirm(self, publication: PlannedPublication, name: str) -> None:
-        """Close an open intent with what the registry shows."""
-        key = effect(publication, name)
-        if self._open.pop(key, None) is not None:
-            digest = f"sha256:{self._artifacts[name].sha256}"
-            self.outside.ledger.append("outcome", {"effect": key, "result": "done", "evidence": digest})
+        return view
 
     def _fail(self, publication: PlannedPublication, error: ReleaserError) -> None:
         if publication.id in self.failed:
             return
         self.failed.add(publication.id)
-        self.problems.append(error)
+        self._problem(error)
         self.outside.ledger.append("failed", {"publication": publication.id, "code": error.code, "found": error.found})
         self.outside.reporter.say("refused", publication=publication.id, reason=error.message, found=error.found)
 
-    def _give_up(self, waiting: Sequence[PlannedPublication]) -> None:
-        for publication in waiting:
-            self.problems.append(
-                WaitingError(
-                    "index-lags",
-                    f"{publication.registry} does not show {publication.package} {publication.version} yet",
-                    object=publication.id,
-                    found="accepted, not visible",
-                    wanted="our digest in the consumer's index",
-                    hint=f"releaser publish {self.subject.tag}",
-                )
-            )
+    def _problem(self, error: ReleaserError) -> None:
+        """Keep what stands in the way, once."""
+        if (error.code, error.object) not in ((p.code, p.object) for p in self.problems):
+            self.problems.append(error)
+
+    def _until(self, seconds: float, look: Callable[[], T | None]) -> T | None:
+        """What *look* finds, looking again and again; None when the time is over."""
+        deadline = self._after(seconds)
+        while True:
+            found = look()
+            if found is not None or self.outside.clock.now() >= deadline:
+                return found
+            self.outside.clock.sleep(self.patience.poll)
 
     def _after(self, seconds: float) -> datetime:
         return self.outside.clock.now() + timedelta(seconds=seconds)
@@ -449,15 +497,15 @@ def effect(publication: PlannedPublication, name: str) -> str:
     return f"{publication.registry}/{publication.package}/{publication.version}/{name}"
 
 
-def _open_intents(outside: Outside) -> dict[str, datetime]:
-    """Effects that an earlier run meant to send and never saw done, with the time it meant to."""
-    intents: dict[str, datetime] = {}
-    for record in outside.ledger.entries():
-        if record["kind"] == "intent":
-            intents[record["body"]["effect"]] = datetime.fromisoformat(record["at"])
-        elif record["kind"] == "outcome":
-            intents.pop(record["body"]["effect"], None)
-    return intents
+def _conflict(publication: PlannedPublication, shelf: Shelf) -> ConflictError:
+    return ConflictError(
+        "registry-conflict",
+        action_for(publication, shelf)[1],
+        object=f"{publication.package} {publication.version} at {publication.registry}",
+        found="other bytes",
+        wanted="the approved bytes",
+        hint="other bytes are public under this version: choose a new version",
+    )
 
 
 def _refusal(publication: PlannedPublication, name: str, receipt: Receipt) -> ExternalError:

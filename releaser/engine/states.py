@@ -41,25 +41,27 @@ def derive(
     manifest: Manifest,
     draft: bool,
     rows: Sequence[GateRow],
+    shelves: Mapping[str, Shelf | Unobserved],
     visible: Mapping[str, Shelf | Unobserved],
     delivered: bool,
 ) -> State:
     """The state of a drafted release. Pure.
 
-    *rows* are its gates now, *visible* what consumers see per publication, *delivered* whether every package
-    manager was served. Conflicts and voids outrank progress; only what is seen counts as published.
+    *rows* are its gates now, *shelves* what the registries hold per publication, *visible* what consumers see,
+    *delivered* whether every package manager was served. Conflicts and voids outrank progress; only what is seen
+    counts as published.
     """
-    shelves = [visible.get(p.id, Unobserved("not read", failed=True)) for p in manifest.publications]
-    if any(isinstance(s, Shelf) and (s.foreign or Presence.DIFFERENT in s.files.values()) for s in shelves):
-        return State.NEEDS_HUMAN
-    if not draft and delivered and all(is_complete(s) for s in shelves):
-        return State.RELEASED
+    unread = Unobserved("not read", failed=True)
     failed = {(r.name, r.object) for r in rows if r.status is Status.FAIL}
+    if any(is_conflict(s) for s in (*shelves.values(), *visible.values())):
+        return State.NEEDS_HUMAN
+    if not draft and delivered and all(is_complete(visible.get(p.id, unread)) for p in manifest.publications):
+        return State.RELEASED
     if failed - {("approval", manifest.tag.name)}:
         return State.VOIDED
     if failed:
         return State.REJECTED
-    if any(isinstance(s, Shelf) and Presence.SAME in s.files.values() for s in shelves):
+    if has_begun(shelves):
         return State.PUBLISHING
     if any(r.name == "approval" and r.status is Status.WAIT for r in rows):
         return State.DRAFTED
@@ -69,3 +71,13 @@ def derive(
 def is_complete(shelf: Shelf | Unobserved) -> bool:
     """Whether a registry shows every file of the publication with our digest, and nothing else."""
     return isinstance(shelf, Shelf) and not shelf.foreign and set(shelf.files.values()) == {Presence.SAME}
+
+
+def is_conflict(shelf: Shelf | Unobserved) -> bool:
+    """Whether a registry shows bytes under the publication's version that are not ours."""
+    return isinstance(shelf, Shelf) and (bool(shelf.foreign) or Presence.DIFFERENT in shelf.files.values())
+
+
+def has_begun(shelves: Mapping[str, Shelf | Unobserved]) -> bool:
+    """Whether a registry shows a file of ours: from then on the release cannot be taken back."""
+    return any(isinstance(s, Shelf) and Presence.SAME in s.files.values() for s in shelves.values())

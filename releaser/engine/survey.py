@@ -53,12 +53,13 @@ def shelves(
 
 def shelf(registry: Registry, publication: PlannedPublication, ours: Sequence[Artifact], listing: Listing) -> Shelf:
     """A listing compared with our artifacts by digest. Pure."""
-    names = {registry.file_name(publication.package, publication.version, a): a for a in ours}
+    names = {a.name: registry.file_name(publication.package, publication.version, a) for a in ours}
+    there = {a.name: presence(a, listing.files.get(names[a.name])) for a in ours}
     return Shelf(
         package=listing.package,
         listed=len(listing.files),
-        files={a.name: presence(a, listing.files.get(name)) for name, a in names.items()},
-        foreign=tuple(sorted(set(listing.files) - set(names))) if ours else (),
+        files=there,
+        foreign=tuple(sorted(set(listing.files) - set(names.values()))) if ours else (),
     )
 
 

@@ -9,9 +9,9 @@ from releaser.engine import survey
 from releaser.engine.candidate import Candidate, PolicyReader, Published, ballot, candidate
 from releaser.engine.planner import Registries, case_for, plan
 from releaser.engine.ports import Outside
-from releaser.engine.states import State, derive, is_complete
+from releaser.engine.states import State, derive, has_begun, is_complete
 from releaser.model.artifact import Artifact
-from releaser.model.facts import Delivery, DeliveryState, Facts, Presence, Shelf, Source, Tag, Unobserved, World
+from releaser.model.facts import Delivery, DeliveryState, Facts, Shelf, Source, Tag, Unobserved, World
 from releaser.model.manifest import Manifest
 from releaser.model.plan import GateRow, Plan
 
@@ -41,7 +41,8 @@ class View:
     def state(self) -> State:
         """The state that this look shows."""
         served = all(is_served(self.world.deliveries.get(d.id, _UNREAD)) for d in self.manifest.downstream)
-        return derive(self.manifest, self.candidate.release.draft, self.rows, self.visible, served)
+        draft = self.candidate.release.draft
+        return derive(self.manifest, draft, self.rows, self.world.shelves, self.visible, served)
 
 
 def is_served(seen: Delivery | Unobserved) -> bool:
@@ -67,13 +68,12 @@ def look(outside: Outside, subject: Subject) -> View:
     shelves = survey.shelves(outside.registries, outside.workers, manifest.publications, artifacts)
     complete = [p for p in manifest.publications if is_complete(shelves[p.id])]
     visible = survey.shelves(outside.registries, outside.workers, complete, artifacts, visible=True)
-    begun = any(isinstance(s, Shelf) and Presence.SAME in s.files.values() for s in shelves.values())
     world = World(
         tag=survey.tag_at(outside.forge, subject.tag),
         checks=survey.checks_on(outside.forge, manifest.tag.commit, seen.policy.checks.required),
         shelves=shelves,
         deliveries=survey.deliveries(outside.dispatchers, outside.workers, manifest.downstream, manifest),
-        ballot=ballot(outside, seen, subject.published, begun=begun),
+        ballot=ballot(outside, seen, subject.published, begun=has_begun(shelves)),
     )
     return _view(seen, world, visible, subject)
 

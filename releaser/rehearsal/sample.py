@@ -81,7 +81,7 @@ registry = "pypi"
 package = "tern"
 files = "sdk"
 needs = "ternlet-pypi"
-requires = "ternlet>={pep440},<1.0"
+requires = "ternlet>={pep440},<{bound}"
 environment = "release"
 [publish.client]
 registry = "npm"
@@ -182,7 +182,7 @@ def sources(version: Version) -> dict[str, str]:
     """The files of the project's repository, by path."""
     python = _python(version)
     return {
-        ".github/releaser.toml": POLICY,
+        ".github/releaser.toml": POLICY.replace("{bound}", _bound(version)),
         "VERSION.txt": f"{version}\n",
         "crates/Cargo.toml": '[workspace]\nresolver = "2"\nmembers = ["ternlet"]\n\n'
         f'[workspace.package]\nversion = "{version}"\n',
@@ -191,13 +191,18 @@ def sources(version: Version) -> dict[str, str]:
         "crates/ternlet/src/lib.rs": _RUST,
         "crates/Cargo.lock": f'version = 4\n\n[[package]]\nname = "ternlet"\nversion = "{version}"\n',
         "pyproject.toml": '[project]\nname = "tern"\n'
-        f'version = "{python}"\ndependencies = ["ternlet>={python},<1.0"]\n',
+        f'version = "{python}"\ndependencies = ["ternlet>={python},<{_bound(version)}"]\n',
         "package.json": json.dumps({"name": "@harbor/tern", "version": str(version)}, indent=2) + "\n",
     }
 
 
 def _python(version: Version) -> str:
     return spell(version, Ecosystem.PEP440)
+
+
+def _bound(version: Version) -> str:
+    """The first version that a dependant of this one does not accept."""
+    return f"{version.major + 1}.0"
 
 
 def _git(folder: Path, *arguments: str) -> str:
@@ -265,7 +270,7 @@ def build(version: Version, folder: Path) -> None:
         body = {"ternlet/__init__.py": f'PLATFORM = "{platform}"\n'}
         (folder / f"ternlet-{python}-{tag}.whl").write_bytes(_wheel("ternlet", python, tag, body))
     body = {"tern/__init__.py": "import ternlet\n\nPLATFORM = ternlet.PLATFORM\n"}
-    needs = (f"ternlet>={python},<1.0",)
+    needs = (f"ternlet>={python},<{_bound(version)}",)
     (folder / f"tern-{python}-py3-none-any.whl").write_bytes(_wheel("tern", python, "py3-none-any", body, needs))
     project = (
         '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n\n'
