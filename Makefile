@@ -22,6 +22,7 @@ demo: $(VENV)/.installed ## a whole release, rehearsed on this machine: no accou
 
 .PHONY: setup
 setup: $(VENV)/.installed ## install the project, so that .venv/bin/releaser runs
+	@echo "$(BIN)/releaser is ready"
 
 .PHONY: test
 test: $(VENV)/.tools ## the whole test suite; `make test ARGS="-k pypi"` for a part of it
@@ -53,6 +54,11 @@ dist: $(VENV)/.installed ## the wheel and the source distribution, into dist/
 	@rm -rf dist
 	@$(PIP) install $(PINNED) $(BACKEND)
 	$(BIN)/python -m hatchling build -d dist
+
+.PHONY: wheels
+wheels: $(VENV)/.installed ## the project and all it needs, as wheels, into dist/wheels/
+	@rm -rf dist/wheels
+	$(PIP) wheel $(PINNED) --wheel-dir dist/wheels .
 
 .PHONY: lock
 lock: $(VENV)/.python ## write constraints.txt anew: the newest versions that pyproject.toml admits

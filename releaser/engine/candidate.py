@@ -13,7 +13,7 @@ from releaser.errors import ConfigError, RefusedError
 from releaser.model.approval import Approval, Decision, Vote
 from releaser.model.facts import Ballot
 from releaser.model.manifest import ASSET, Manifest, Person
-from releaser.model.policy import Policy, policy_digest
+from releaser.model.policy import DEFAULT_PATH, Policy, policy_digest
 from releaser.policy import schedule
 
 _MANIFEST_LIMIT = 16 << 20
@@ -46,11 +46,18 @@ class Candidate:
         return self.manifest.digest()
 
 
-def candidate(outside: Outside, tag: str, read_policy: PolicyReader, registries: Registries) -> Candidate:
-    """The release of *tag*, its manifest checked against repository, files and policy.
+def candidate(
+    outside: Outside,
+    tag: str,
+    read_policy: PolicyReader,
+    registries: Registries,
+    policy_path: str = DEFAULT_PATH,
+) -> Candidate:
+    """The release of *tag*, its manifest checked against repository, files and the policy at *policy_path*.
 
-    Raises RefusedError ``release-missing``, ``release-incomplete``, ``manifest-foreign`` or ``manifest-widened``,
-    ConflictError for swapped or extra files, ExternalError when the forge cannot be read.
+    Raises RefusedError ``release-missing``, ``release-incomplete``, ``manifest-foreign``, ``policy-elsewhere`` or
+    ``manifest-widened``, ConfigError ``policy-missing``, ConflictError for swapped or extra files, ExternalError when
+    the forge cannot be read.
     """
     release = release_of(outside.forge.releases(tag))
     if release is None:
@@ -84,6 +91,15 @@ def candidate(outside: Outside, tag: str, read_policy: PolicyReader, registries:
             found=f"{manifest.repository.name} ({manifest.repository.id}) {manifest.tag.name}",
             wanted=f"{here.name} ({here.id}) {tag}",
             hint=f"delete the draft {release.url} and draft again",
+        )
+    if manifest.policy.path != policy_path:
+        raise RefusedError(
+            "policy-elsewhere",
+            "release.json names another file as the policy that judges it",
+            object=ASSET,
+            found=manifest.policy.path,
+            wanted=policy_path,
+            hint=f"releaser assemble {tag}, then draft again",
         )
     text = outside.forge.file(manifest.policy.path, outside.forge.commit_of(here.default_branch))
     if text is None:
@@ -139,9 +155,13 @@ def _same_rights(manifest: Manifest, policy: Policy, registries: Registries) -> 
 
 
 def ballot(outside: Outside, seen: Candidate, published: Published | None, *, begun: bool) -> Ballot:
-    """The votes on a candidate, each voter's rights looked up now. Who voted is the forge's word, not the record's."""
+    """The votes on a candidate, each voter's rights looked up now. Who voted is the forge's word, not the record's.
+
+    Making the draft public approves what it held at that moment, so it says nothing about a file that came later.
+    """
     votes = [*_recorded(outside, seen)]
-    if published is not None and published.release == seen.release.id:
+    files = [a for a in seen.release.assets if not is_approval(a)]
+    if published and published.release == seen.release.id and all(a.at <= published.at for a in files):
         voter = outside.forge.voter(published.by, seen.policy.approval.approvers)
         votes.append(
             Vote(

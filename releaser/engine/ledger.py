@@ -39,7 +39,7 @@ def verify(lines: Iterable[bytes], source: str) -> Iterator[dict[str, Any]]:
     """The records of a stored ledger, each checked before it is handed out.
 
     Raises ConfigError ``ledger-broken`` at the first line that is cut, edited, out of order or from a newer
-    version, with its number.
+    version, with its number. Whole lines missing at the end do not show: only a head kept elsewhere would tell.
     """
     previous: dict[str, Any] | None = None
     for number, raw in enumerate(lines):
@@ -57,7 +57,13 @@ def verify(lines: Iterable[bytes], source: str) -> Iterator[dict[str, Any]]:
 def _record(raw: bytes, number: int, source: str) -> dict[str, Any]:
     if not raw.endswith(b"\n"):
         raise _broken(source, number, "a record without its end", "a whole line")
-    record = strict_json(raw, f"{source}:{number + 1}")
+    try:
+        record = strict_json(raw, f"{source}:{number + 1}")
+        spelled = line(record)
+    except (ConfigError, ValueError) as error:
+        raise _broken(source, number, "a line that is no record", "a ledger record") from error
+    if spelled != raw:
+        raise _broken(source, number, "a record in another spelling", "canonical JSON")
     if not isinstance(record, dict) or not {"schema", "seq", "previous", "hash", "kind", "body", "at"} <= set(record):
         raise _broken(source, number, "a line that is no record", "a ledger record")
     if record["schema"] != SCHEMA:

@@ -14,6 +14,7 @@ from releaser.model.artifact import Artifact
 from releaser.model.facts import Delivery, DeliveryState, Facts, Shelf, Source, Tag, Unobserved, World
 from releaser.model.manifest import Manifest
 from releaser.model.plan import GateRow, Plan
+from releaser.model.policy import DEFAULT_PATH
 
 _BEFORE = Unobserved("verified when the draft was assembled")
 _UNREAD = Unobserved("not read in this look")
@@ -52,17 +53,18 @@ def is_served(seen: Delivery | Unobserved) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Which release is looked at, and with what: the tag, the policy reader, the known registries, the event."""
+    """Which release is looked at, and with what: tag, policy reader, known registries, event, the policy's path."""
 
     tag: str
     read_policy: PolicyReader
     registries: Registries
     published: Published | None = None
+    policy_path: str = DEFAULT_PATH
 
 
 def look(outside: Outside, subject: Subject) -> View:
     """Read everything: release, policy, votes, registries, indexes, package managers."""
-    seen = candidate(outside, subject.tag, subject.read_policy, subject.registries)
+    seen = candidate(outside, subject.tag, subject.read_policy, subject.registries, subject.policy_path)
     manifest = seen.manifest
     artifacts: dict[str, Artifact] = {a.name: a for a in manifest.artifacts}
     shelves = survey.shelves(outside.registries, outside.workers, manifest.publications, artifacts)
@@ -80,7 +82,7 @@ def look(outside: Outside, subject: Subject) -> View:
 
 def glance(outside: Outside, subject: Subject, *, begun: bool) -> View:
     """Read again only what can void an approval: release files, tag, policy, checks, votes and voters' rights."""
-    seen = candidate(outside, subject.tag, subject.read_policy, subject.registries)
+    seen = candidate(outside, subject.tag, subject.read_policy, subject.registries, subject.policy_path)
     world = World(
         tag=survey.tag_at(outside.forge, subject.tag),
         checks=survey.checks_on(outside.forge, seen.manifest.tag.commit, seen.policy.checks.required),

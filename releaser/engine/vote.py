@@ -103,10 +103,16 @@ def asset_name(record: Approval, person: Person) -> str:
 
 
 def cast(outside: Outside, seen: Candidate, record: Approval, person: Person, file: Path) -> bool:
-    """Put the record, already written to *file*, on the release; False when it was there before."""
+    """Put the record, already written to *file*, on the release; False when it was there before.
+
+    An unfinished upload of it is sent again. Raises ConflictError ``asset-exists`` when somebody else has put a file
+    of its name there.
+    """
     name = asset_name(record, person)
-    if any(a.name == name and a.complete and a.by.id == person.id for a in seen.release.assets):
-        return False
+    for mine in (a for a in seen.release.assets if a.name == name and a.by.id == person.id):
+        if mine.complete:
+            return False
+        outside.forge.remove(mine)
     with outside.reporter.transfer(name, file.stat().st_size) as progress:
         outside.forge.upload(seen.release, name, file, progress)
     return True

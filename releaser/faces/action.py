@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,19 @@ EVENTS = frozenset({"push", "create", "release", "workflow_dispatch", "repositor
 LONG_LIVED = (
     "TWINE_PASSWORD",
     "UV_PUBLISH_TOKEN",
+    "UV_PUBLISH_PASSWORD",
+    "HATCH_INDEX_AUTH",
+    "FLIT_PASSWORD",
+    "MATURIN_PYPI_TOKEN",
+    "POETRY_PYPI_TOKEN_PYPI",
     "CARGO_REGISTRY_TOKEN",
     "NPM_TOKEN",
     "NODE_AUTH_TOKEN",
 )
 """Publishing secrets that have no place beside an OIDC identity (T37)."""
+
+_PLACEHOLDER = "XXXXX-XXXXX-XXXXX-XXXXX"
+"""What older releases of actions/setup-node put into ``NODE_AUTH_TOKEN`` (its src/authutil.ts): no secret."""
 
 
 def is_job(environ: Mapping[str, str]) -> bool:
@@ -42,7 +50,7 @@ def require_safe_job(environ: Mapping[str, str]) -> None:
             wanted=" or ".join(sorted(EVENTS)),
             hint="start the workflow by one of these events",
         )
-    present = [name for name in LONG_LIVED if environ.get(name)]
+    present = [name for name in LONG_LIVED if environ.get(name, "") not in ("", _PLACEHOLDER)]
     if present:
         raise RefusedError(
             "secret-present",
@@ -66,7 +74,7 @@ def published(environ: Mapping[str, str]) -> Published | None:
         return Published(
             by=Person(id=sender["id"], login=sender["login"]),
             human=sender["type"] == "User",
-            at=datetime.fromisoformat(release["published_at"]),
+            at=datetime.fromisoformat(release["published_at"]).astimezone(UTC),
             release=release["id"],
         )
     except (KeyError, TypeError, ValueError) as error:

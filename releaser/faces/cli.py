@@ -6,12 +6,15 @@ Only `argparse` is imported here; a command's module is imported when that comma
 from __future__ import annotations
 
 import argparse
+import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
-from releaser.errors import Exit, ReleaserError
+from releaser.errors import ConfigError, ReleaserError
 
 COMMANDS = {
     "plan": "what would happen, exactly; read-only",
@@ -29,29 +32,57 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code is in `releaser.errors.Exit`."""
+    """Run one command; its exit code is in `releaser.errors.Exit`, or 128 and the signal that ended it."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    options = _parser(given).parse_args(given)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is: no terminal is too old for a check mark
+    options = argparse.Namespace(log_format="text")
     try:
-        return int(import_module(f"releaser.faces.commands.{options.module}").run(options))
+        _parser(given).parse_args(given, options)
+        code = int(import_module(f"releaser.faces.commands.{options.module}").run(options))
+        print(end="", flush=True)
     except ReleaserError as error:
-        from releaser.faces import action, render
-
-        print(render.error_text(error), file=sys.stderr)
-        if action.is_job(os.environ):
-            print(action.annotation(error))
+        _report(error, options.log_format)
         return int(error.exit)
-    except BrokenPipeError:
+    except BrokenPipeError:  # whoever read our output went away, and nothing is known to be done
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(Exit.DONE)
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)
-        return 130
+        return 128 + signal.SIGINT
+    return code
+
+
+def _report(error: ReleaserError, log_format: str) -> None:
+    """Say on stderr what went wrong, once for people (and the job's page) or once for programs."""
+    from releaser.faces import action, render
+    from releaser.faces.log import JsonReporter
+
+    if log_format == "json":
+        JsonReporter().fail(error)
+        return
+    print(render.error_text(error), file=sys.stderr)
+    if action.is_job(os.environ):
+        print(action.annotation(error), file=sys.stderr)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Words its errors as every other refusal is worded."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(
+            "usage",
+            "the command line cannot be used",
+            object=self.prog,
+            found=message,
+            wanted=" ".join(self.format_usage().split()).removeprefix("usage: "),
+            hint=f"{self.prog} --help",
+        )
 
 
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     """The whole parser, with the arguments of only the command that was *given*, so that `--help` stays quick."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="releaser",
         description="Release orchestration with approval gates: one version, every registry, the approved bytes.",
         epilog="exit codes: 0 done, 1 bug, 2 usage or policy file, 3 refused, 4 waiting, 5 outside failure, 6 conflict",

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from releaser.engine import survey
 from releaser.engine.planner import case_for, plan
@@ -37,11 +37,17 @@ class Judged:
 
 
 class Judge:
-    """One tag of one checkout, judged by one policy."""
+    """One tag of one checkout, judged by one policy. A context manager."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self._tag: str = options.tag
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wiring.close()
 
     @cached_property
     def checkout(self) -> Repository:
@@ -128,9 +134,10 @@ class Judge:
         """The artifacts of *folder*, hashed and looked into side by side."""
         if folder is None:
             return Unobserved("not asked: no --artifacts")
-        from releaser.inspect.files import inspect_folder
+        from releaser.inspect.files import inspect_folder, total_size
 
-        return inspect_folder(Path(folder))
+        with self.wiring.reporter.transfer(f"inspecting {folder}", total_size(Path(folder))) as progress:
+            return inspect_folder(Path(folder), progress)
 
     def judge(self, folder: str | None, *, online: bool) -> Judged:
         """Settle every gate: artifacts when there is a folder, the outside when *online*."""

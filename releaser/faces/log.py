@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
 from releaser.adapters.http import redact
+from releaser.errors import ReleaserError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -46,7 +47,7 @@ class LineReporter:
     @contextmanager
     def transfer(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda _: None
-        self._line(f"{name} ({size(total)})")
+        self._line(f"{shown(name)} ({size(total)})")
 
     def _line(self, text: str) -> None:
         with self._lock:
@@ -71,7 +72,7 @@ class BarReporter:
             self._running += 1
             if self._running == 1:
                 bars.start()
-        task = bars.add_task(name, total=total)
+        task = bars.add_task(shown(name), total=total)
         try:
             yield lambda step: bars.advance(task, step)
         finally:
@@ -80,7 +81,7 @@ class BarReporter:
                 bars.remove_task(task)
                 if not self._running:
                     bars.stop()
-        bars.console.print(f"{name} ({size(total)})", markup=False, highlight=False)
+        bars.console.print(f"{shown(name)} ({size(total)})", markup=False, highlight=False)
 
     def _bars(self) -> Progress:
         with self._lock:
@@ -123,12 +124,34 @@ class JsonReporter:
         yield lambda _: None
         self._log.info("transferred", name=name, size=total)
 
+    def fail(self, error: ReleaserError) -> None:
+        """The error that ended a command, part by part."""
+        self._log.error(
+            "failed",
+            code=error.code,
+            message=error.message,
+            object=error.object,
+            found=error.found,
+            wanted=error.wanted,
+            hint=error.hint,
+            exit=int(error.exit),
+        )
+
 
 def reporter(log_format: str) -> LineReporter | BarReporter | JsonReporter:
     """The reporter for ``text`` (bars on a terminal) or ``json``."""
     if log_format == "json":
         return JsonReporter()
     return BarReporter() if sys.stderr.isatty() else LineReporter()
+
+
+def shown(text: str) -> str:
+    """*text* safe for a terminal: control, bidirectional and other invisible characters are written out (T2, T20).
+
+    So is ``##[``, which begins a command wherever it stands in a job's log (actions/runner ActionCommand.cs).
+    """
+    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return safe.replace("##[", "#\\x23[")
 
 
 def size(count: int) -> str:
@@ -140,11 +163,11 @@ def size(count: int) -> str:
 
 
 def _sentence(event: str, facts: dict[str, Any]) -> str:
-    shown = {k: ", ".join(v) if isinstance(v, list) else redact(str(v)) for k, v in facts.items()}
+    words = {k: shown(redact(", ".join(v) if isinstance(v, list) else str(v))) for k, v in facts.items()}
     template = _WORDS.get(event)
     if template is None:
-        return " ".join((event, *(f"{k}={v}" for k, v in shown.items())))
-    return template.format_map(shown).rstrip()
+        return " ".join((event, *(f"{k}={v}" for k, v in words.items())))
+    return template.format_map(words).rstrip()
 
 
 def _redacted(_logger: Any, _name: str, event: Any) -> Any:

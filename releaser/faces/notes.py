@@ -13,13 +13,14 @@ def notes(manifest: Manifest) -> str:
         "",
         "| file | size | sha256 |",
         "|---|---|---|",
-        *(f"| {a.name} | {size(a.size)} | `{a.sha256}` |" for a in manifest.artifacts),
+        *(f"| `{a.name}` | {size(a.size)} | `{a.sha256}` |" for a in manifest.artifacts),
     ]
     if manifest.publications:
         lines += [
             "",
             "| registry | package | version |",
             "|---|---|---|",
-            *(f"| {p.registry} | {p.package} | {p.version} |" for p in manifest.publications),
+            # In code, since @scope/name would call on the team of that name.
+            *(f"| {p.registry} | `{p.package}` | `{p.version}` |" for p in manifest.publications),
         ]
     return "\n".join([*lines, "", f"Release manifest: `{manifest.digest()}`", ""])

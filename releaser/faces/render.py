@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import IO, TYPE_CHECKING
 
 from releaser.errors import ReleaserError
-from releaser.faces.log import size
+from releaser.faces.log import shown, size
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,8 +36,9 @@ _VERDICTS = {"ready": "bold green", "refused": "bold red", "waiting": "bold yell
 
 
 def as_json(document: Document) -> str:
-    """A document as indented JSON with sorted keys."""
-    return json.dumps(document.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False)
+    """A document as indented JSON with sorted keys, in which a job's log finds no command (T20)."""
+    text = json.dumps(document.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False)
+    return text.replace("##[", "#\\u0023[")
 
 
 def console(stream: IO[str] | None = None) -> Console:
@@ -56,12 +57,10 @@ def plan_text(plan: Plan, out: Console, *, every: bool = False) -> None:
 
     version = plan.version.semver if plan.version else "no version"
     spelled = f" (PEP 440 {plan.version.pep440})" if plan.version and plan.version.pep440 else ""
-    out.print(Text(f"{plan.repository}  {shown(plan.tag)}", style="bold"))
+    out.print(Text(f"{shown(plan.repository)}  {shown(plan.tag)}", style="bold"))
     out.print(Text(f"{version}{spelled} · {plan.channel or 'no channel'} · commit {(plan.commit or 'none')[:12]}"))
     out.print()
-    _rows(
-        out, [(r.status, (r.name, shown(r.object), r.reason)) for r in (plan.gates if every else _folded(plan.gates))]
-    )
+    _rows(out, [(r.status, (r.name, r.object, r.reason)) for r in (plan.gates if every else _folded(plan.gates))])
     out.print()
     _evidence(plan.gates, out)
     if plan.publications:
@@ -106,13 +105,16 @@ def _publications(plan: Plan, out: Console) -> None:
     widths = _widths([head(row) for row in plan.publications])
     for row in plan.publications:
         _row(out, row.action, head(row), widths)
-        files = [(shown(f.name), size(f.size), f"sha256:{f.sha256}") for f in row.files]
+        files = [(f.name, size(f.size), f"sha256:{f.sha256}") for f in row.files]
         for file, cells in zip(row.files, files, strict=True):
             _row(out, file.action, cells, _widths(files), indent=" " * 11, word_shown=False)
 
 
 def _rows(out: Console, rows: Sequence[tuple[str, tuple[str, ...]]]) -> None:
-    """Columns under one another, each row led by the mark of its word; nothing is cut or wrapped."""
+    """Columns under one another, each row led by the mark of its word; nothing is cut or wrapped.
+
+    Whatever the cells hold, a row stays one line and moves no cursor.
+    """
     widths = _widths([cells for _, cells in rows])
     for word, cells in rows:
         _row(out, word, cells, widths)
@@ -120,7 +122,7 @@ def _rows(out: Console, rows: Sequence[tuple[str, tuple[str, ...]]]) -> None:
 
 def _widths(rows: Sequence[tuple[str, ...]]) -> tuple[int, ...]:
     """The width of each column; 0 for the last, which needs none."""
-    return (*(max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]), 0)
+    return (*(max(len(shown(text)) for text in column) for column in list(zip(*rows, strict=True))[:-1]), 0)
 
 
 def _row(
@@ -131,7 +133,7 @@ def _row(
     mark, style = _MARKS[word]
     line = Text(indent).append(f"{mark}  {word:<9}" if word_shown else f"{mark}  ", style=style)
     for text, width in zip(cells, widths, strict=True):
-        line.append(f"{text:<{width}}" if width else text).append("  " if width else "")
+        line.append(f"{shown(text):<{width}}").append("  " if width else "")
     line.rstrip()
     out.print(line)
 
@@ -140,16 +142,19 @@ def status_text(report: StatusReport, out: Console) -> None:
     """The state of a release: per channel what is there, what stands in the way, what to type next."""
     from rich.text import Text
 
-    out.print(Text(f"{report.repository}  {shown(report.tag)}  {report.state.upper()}", style="bold"))
-    out.print(Text(f"{report.release}  {'draft' if report.draft else 'public'}  {report.manifest}"))
+    out.print(Text(f"{shown(report.repository)}  {shown(report.tag)}  {report.state.upper()}", style="bold"))
+    out.print(Text(f"{shown(report.release)}  {'draft' if report.draft else 'public'}  {report.manifest}"))
     out.print()
     channels = (*report.publications, *report.downstream)
-    _rows(out, [(r.shown, (r.id, f"{r.target}  {r.item}", shown(r.detail))) for r in channels])
-    out.print()
+    if channels:
+        _rows(out, [(r.shown, (r.id, f"{r.target}  {r.item}", r.detail)) for r in channels])
+        out.print()
     for gate in report.gates:
         if gate.status in ("fail", "wait"):
-            out.print(Text(f"{gate.name}: {gate.reason}" + (f" ({shown(gate.found)})" if gate.found else "")))
-    out.print(Text(f"next: {report.next}"))
+            out.print(Text(shown(f"{gate.name}: {gate.reason}" + (f" ({gate.found})" if gate.found else ""))))
+    for problem in report.problems:
+        out.print(Text(shown(f"{problem.message} ({problem.found or problem.object}) [{problem.code}]")))
+    out.print(Text(f"next: {shown(report.next)}"))
 
 
 def plan_markdown(plan: Plan) -> str:
@@ -193,23 +198,18 @@ def status_markdown(report: StatusReport) -> str:
             ("code", "message", "object", "found", "wanted", "next"),
             ((p.code, p.message, p.object, p.found, p.wanted, p.hint) for p in report.problems),
         )
-    return "\n".join([*lines, "", f"Next: `{report.next}`"])
+    return "\n".join([*lines, "", f"Next: {cell(report.next)}"])
 
 
 def error_text(error: ReleaserError) -> str:
     """An error as a person reads it: sentence, evidence, next step."""
-    lines = [f"error: {error.message} [{error.code}]"]
+    lines = [f"error: {shown(error.message)} [{error.code}]"]
     for label, value in (("object", error.object), ("found", error.found), ("wanted", error.wanted)):
         if value:
             lines.append(f"  {label:<7}{shown(value)}")
     if error.hint:
         lines.append(f"hint: {shown(error.hint)}")
     return "\n".join(lines)
-
-
-def shown(text: str) -> str:
-    """*text* safe for a terminal: control, bidirectional and other invisible characters are written out (T2, T20)."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def cell(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -51,7 +51,7 @@ def settings() -> Mapping[str, type[BaseModel]]:
 
 @dataclass(frozen=True)
 class Wiring:
-    """Everything one process needs of the outside, built when it is first used.
+    """Everything one process needs of the outside, built when it is first used, closed by `close`.
 
     ``repository`` is ``OWNER/NAME``; tokens come from *environ* only, never from the command line.
     """
@@ -59,6 +59,11 @@ class Wiring:
     reporter: Reporter
     repository: str = ""
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    _opened: ExitStack = field(default_factory=ExitStack, repr=False)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._opened.close()
 
     @cached_property
     def world(self) -> World | None:
@@ -72,7 +77,9 @@ class Wiring:
 
     @cached_property
     def client(self) -> Client:
-        return Client()
+        client = Client()
+        self._opened.callback(client.close)
+        return client
 
     @cached_property
     def workers(self) -> ThreadWorkers:
@@ -108,7 +115,9 @@ class Wiring:
                 wanted="OWNER/NAME",
                 hint="add --repository OWNER/NAME",
             )
-        return GitHub(self.repository, self.token, self.endpoints.github.api)
+        forge = GitHub(self.repository, self.token, self.endpoints.github.api)
+        self._opened.callback(forge.close)
+        return forge
 
     @cached_property
     def dispatchers(self) -> Mapping[str, Dispatcher]:
@@ -118,7 +127,9 @@ class Wiring:
         from releaser.adapters.github_tap import GitHubTap
 
         token = self.environ.get("RELEASER_TAP_TOKEN") or self.token
-        return GitHubTap(repository, token, self.endpoints.github.api)
+        tap = GitHubTap(repository, token, self.endpoints.github.api)
+        self._opened.callback(tap.close)
+        return tap
 
     @cached_property
     def identity(self) -> Identity:
@@ -130,7 +141,7 @@ class Wiring:
         """All ports, for the length of a block; without *ledger* nothing may be published."""
         clock = SystemClock()
         forge: Forge = self.forge
-        with TemporaryScratch(forge, self.reporter) as scratch:
+        with closing(self), TemporaryScratch(forge, self.reporter) as scratch:
             yield Outside(
                 forge=forge,
                 registries=self.registries,

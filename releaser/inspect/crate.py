@@ -17,7 +17,7 @@ _FIELDS = {
     "repository": "repository",
 }
 
-_MAX_LINE = 8 << 10
+_MAX_LINE = 4 << 10
 """The time to parse a dotted key grows with the square of its length."""
 
 

@@ -70,6 +70,14 @@ def inspect_folder(folder: Path, progress: Progress | None = None) -> tuple[Insp
         return tuple(pool.map(partial(inspect, progress=progress), (folder / name for name in names)))
 
 
+def total_size(folder: Path) -> int:
+    """The bytes that `inspect_folder` would hash, for a progress bar; 0 for a folder that cannot be listed."""
+    try:
+        return sum(entry.stat(follow_symlinks=False).st_size for entry in os.scandir(folder))
+    except OSError:
+        return 0
+
+
 def inspect(path: Path, progress: Progress | None = None) -> Inspected:
     """Hash the file at *path* and look into it.
 
@@ -229,7 +237,7 @@ def _unreadable(path: Path, error: OSError) -> ConfigError:
     return ConfigError(
         "artifact-unreadable",
         f"{path.name!a} cannot be read",
-        object=ascii(path.name),
+        object=ascii(str(path))[1:-1],
         found=error.strerror or str(error),
         hint="check that it exists and that this user may read it",
     )

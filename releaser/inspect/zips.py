@@ -18,8 +18,8 @@ from typing import BinaryIO
 
 from releaser.inspect.archive import MAX_ENTRIES, EntryKind, Listing, Stop, chunks, inflate, listed, shown
 
-_LOCAL = struct.Struct("<4sHHHHHLLLHH")
-_CENTRAL = struct.Struct("<4sBBHHHHHLLLHHHHHLL")
+_LOCAL = struct.Struct("<4s2xHH4xLLLHH")
+_CENTRAL = struct.Struct("<4s2xHHH4xLLLHHH4xLL")
 _END = struct.Struct("<4sHHHHLLH")
 _END64 = struct.Struct("<4sQHHLLQQQQ")
 _LOCATOR = struct.Struct("<4sLQL")
@@ -30,6 +30,7 @@ _MAX_DIRECTORY = 64 << 20
 _ENCRYPTED = 0x0001 | 0x0040 | 0x2000
 _STREAMED = 0x0008
 _UTF8 = 0x0800
+_KNOWN = 0x0006 | _STREAMED | _UTF8
 _STORED, _DEFLATED = 0, 8
 _ZIP64, _UNICODE_PATH = 0x0001, 0x7075
 _16, _32 = 0xFFFF, 0xFFFFFFFF
@@ -123,9 +124,7 @@ def _members(directory: bytes, count: int) -> Iterator[_Member]:
         if len(directory) - position < _CENTRAL.size:
             raise Stop(f"its central directory does not hold {count} entries")
         fields = _CENTRAL.unpack_from(directory, position)
-        mark, _, _, needs, flags, method, _, _, crc, packed, size, named, extra, comment, _, _, attributes, offset = (
-            fields
-        )
+        mark, needs, flags, method, crc, packed, size, named, extra, comment, attributes, offset = fields
         if mark != b"PK\1\2":
             raise Stop("its central directory is damaged")
         if needs & 0xFF > _MAX_VERSION:
@@ -168,7 +167,7 @@ def _read_entry(file: BinaryIO, member: _Member, position: int, listing: Listing
         )
     file.seek(position)
     header = file.read(_LOCAL.size)
-    mark, _, flags, method, _, _, crc, packed, size, named, extra = _LOCAL.unpack(header)
+    mark, flags, method, crc, packed, size, named, extra = _LOCAL.unpack(header)
     raw = file.read(named)
     extras = _extras(b"".join(chunks(file, extra)))
     size, packed = _zip64(extras, size, packed)
@@ -186,6 +185,8 @@ def _read_entry(file: BinaryIO, member: _Member, position: int, listing: Listing
 
     if flags & _ENCRYPTED:
         raise Stop(f"entry {name} is encrypted")
+    if (flags | member.flags) & ~_KNOWN:
+        raise Stop(f"entry {name} uses features that few readers know (flags {flags | member.flags:#06x})")
     if method not in (_STORED, _DEFLATED):
         raise Stop(f"entry {name} uses compression method {method}; only stored and deflated are read everywhere")
     if not raw.isascii() and not flags & _UTF8:

@@ -315,13 +315,13 @@ def _problems(
 def _unknown(key: tuple[str, ...], found: Collection[str], known: Collection[str]) -> Iterator[PolicyProblem]:
     for name in found:
         if name not in known:
-            near = difflib.get_close_matches(name, list(known), 1)
-            yield PolicyProblem(
-                key,
-                repr(name),
-                "one of " + (", ".join(sorted(known)) or "nothing: none is defined"),
-                f"did you mean {near[0]!r}?" if near else "",
-            )
+            wanted = "one of " + (", ".join(sorted(known)) or "nothing: none is defined")
+            yield PolicyProblem(key, repr(name), wanted, _meant(name, known))
+
+
+def _meant(found: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(found, list(known), 1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def _settings(key: tuple[str, ...], entry: Downstream, settings: type[BaseModel]) -> Iterator[PolicyProblem]:
@@ -388,19 +388,13 @@ _WANTED = {
 def _words(error: Any, known: Collection[str]) -> tuple[str, str, str]:
     key = str(error["loc"][-1]) if error["loc"] else ""
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, list(known), 1)
-        return (
-            f"unknown key {key!r}",
-            "one of " + ", ".join(sorted(known)),
-            f"did you mean {near[0]!r}?" if near else "",
-        )
+        return f"unknown key {key!r}", "one of " + ", ".join(sorted(known)), _meant(key, known)
     if error["type"] == "missing":
-        near = difflib.get_close_matches(key, [k for k in error["input"] if k not in known], 1)
-        return "nothing", f"the key {key!r}", f"did you mean {key!r} by {near[0]!r}?" if near else ""
+        strangers = [k for k in error["input"] if k not in known and _meant(k, [key])]
+        return "nothing", f"the key {key!r}", f"did you mean {key!r} by {strangers[0]!r}?" if strangers else ""
     choices = re.findall(r"'([^']*)'", error["ctx"]["expected"]) if error["type"] == "literal_error" else []
-    near = difflib.get_close_matches(str(error["input"]), choices, 1)
     wanted = _WANTED.get(error["type"], error["msg"].removeprefix("Input should be "))
-    return repr(error["input"]), wanted, f"did you mean {near[0]!r}?" if near else ""
+    return repr(error["input"]), wanted, _meant(str(error["input"]), choices)
 
 
 def _siblings(path: tuple[str, ...]) -> list[str]:

@@ -90,7 +90,7 @@ def _group(name: str, group: ArtifactGroup, members: list[Inspected], words: Map
         yield row.fail(
             "no file of this group",
             found="nothing",
-            wanted=" or ".join(group.files),
+            wanted=" or ".join(fill(pattern, words) for pattern in group.files),
             hint="build it and run this again",
         )
     elif not missing and members:

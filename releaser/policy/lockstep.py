@@ -19,8 +19,15 @@ def lockstep(case: Case) -> Iterator[GateRow]:
     if isinstance(case.facts.source.versions, Unobserved):
         yield Row("lockstep", case.shown).missing(case.facts.source.versions)
         return
-    if not case.facts.source.versions:
-        yield Row("lockstep", case.shown).skip("the policy names no version file")
+    if not case.facts.source.versions and (path := case.policy.version.source):
+        yield Row("lockstep", path).fail(
+            "the source of the version states none",
+            found="no version",
+            wanted=str(case.version),
+            hint=f"state the version in {path}, or take it out of [version] in the policy",
+        )
+    elif not case.facts.source.versions:
+        yield Row("lockstep", case.shown).skip("no version file is named, or there is none of its pattern")
     for entry in case.facts.source.versions:
         yield _entry(entry, case.version)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 import tempfile
 import threading
 import time
@@ -21,6 +22,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 CHUNK = 1 << 20
 SPOOL = 8 << 20
+GATEWAY = 502
+CUT_OFF = 499  # in the journal only: nginx's number for a client that went away
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +133,20 @@ class Call:
 
 
 class Journal:
-    """Everything that was asked of the world, in order."""
+    """Everything that was asked of the world, in order.
+
+    ``watch`` is told of each call once its effect is there, before it is answered.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._calls: list[Call] = []
+        self.watch: Callable[[Call], None] = lambda _: None
 
     def add(self, call: Call) -> None:
         with self._lock:
             self._calls.append(call)
+        self.watch(call)
 
     def calls(self, operation: str | None = None) -> list[Call]:
         with self._lock:
@@ -218,6 +226,14 @@ class Service:
     def left_behind(self, operation: str, request: Request, status: int) -> None:
         """What *operation* leaves in the world when a ``status`` fault stops it; nothing, as a rule."""
 
+    def cut_off(self, request: Request) -> str:
+        """Not handle a request whose sender went away before its body was whole, and say which operation it was."""
+        found = self._find(request)
+        if found is None:
+            return f"{self.name}.unknown"
+        self.left_behind(found[0].operation, found[1], GATEWAY)
+        return found[0].operation
+
     def _collect(self) -> Iterator[Route]:
         for attribute in dir(type(self)):
             handler = getattr(type(self), attribute)
@@ -226,21 +242,17 @@ class Service:
 
     def answer(self, request: Request) -> tuple[str, Response, bool]:
         """Operation name, answer, and whether to drop the connection instead of sending it."""
+        if found := self._find(request):
+            return found[0].operation, *self._run(*found)
+        return f"{self.name}.unknown", self.not_found(request), False
+
+    def _find(self, request: Request) -> tuple[Route, Request] | None:
+        """The route of *request*, and the request with that route's parameters."""
         for candidate in self._routes:
             match = candidate.pattern.match(request.path)
             if match and candidate.method == request.method:
-                params = {k: unquote(v) for k, v in match.groupdict().items()}
-                bound = Request(
-                    request.method,
-                    request.path,
-                    params,
-                    request.query,
-                    request.headers,
-                    request.body,
-                    request.length,
-                )
-                return candidate.operation, *self._run(candidate, bound)
-        return f"{self.name}.unknown", self.not_found(request), False
+                return candidate, replace(request, params={k: unquote(v) for k, v in match.groupdict().items()})
+        return None
 
     def _run(self, found: Route, request: Request) -> tuple[Response, bool]:
         fault = self.faults.take(found.operation)
@@ -267,6 +279,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Quiet about a client that went away; anything else is a bug of the world."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
 
 def _handler_for(service: Service) -> type[BaseHTTPRequestHandler]:
     class Bound(_Handler):
@@ -289,6 +306,8 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {k.lower(): v for k, v in self.headers.items()}
         with tempfile.SpooledTemporaryFile(max_size=SPOOL) as body:
             length = self._receive(body, headers)
+            whole = body.seek(0, 2) == length
+            body.seek(0)
             request = Request(
                 method=self.command,
                 path=parts.path,
@@ -298,6 +317,10 @@ class _Handler(BaseHTTPRequestHandler):
                 body=body,
                 length=length,
             )
+            if not whole:
+                self.owner.journal.add(Call(self.owner.cut_off(request), self.command, parts.path, CUT_OFF))
+                self.close_connection = True
+                return
             operation, response, drop = self.owner.answer(request)
         self.owner.journal.add(Call(operation, self.command, parts.path, response.status))
         if drop:

@@ -134,5 +134,5 @@ def test_tar_without_problems_stays_in_its_folder(members: list[tuple[tarfile.Ta
             with tarfile.open(fileobj=io.BytesIO(data)) as archive:
                 archive.extractall(inside, filter="data")
             assert list(Path(outside).iterdir()) == [inside]
-            for found in inside.rglob("*"):
-                assert found.resolve().is_relative_to(inside.resolve())
+            reached = [found.resolve() for found in inside.rglob("*") if found.exists()]
+            assert all(path.is_relative_to(inside.resolve()) for path in reached)

@@ -227,6 +227,9 @@ def with_both(local: int, central: int, new: bytes) -> Callable[[bytes], bytes]:
     ("change", "problem"),
     [
         pytest.param(with_both(6, 8, b"\1"), "entry 'a.txt' is encrypted", id="encrypted"),
+        pytest.param(
+            with_both(6, 8, b"\x20"), "'a.txt' uses features that few readers know (flags 0x0020)", id="patch"
+        ),
         pytest.param(with_both(8, 10, b"\x0c"), "uses compression method 12", id="bzip2"),
         pytest.param(with_both(22, 24, struct.pack("<L", 65 << 20)), "bytes, more than 67108864", id="over 50 times"),
     ],

@@ -29,13 +29,13 @@ def run(options: argparse.Namespace) -> int:
     from releaser.faces.log import size
     from releaser.model.manifest import ASSET, CHECKSUMS, RepositoryRef
 
-    judge = Judge(options)
-    judged = judge.judge(options.artifacts, online=not options.offline)
-    here = RepositoryRef(name=judge.repository)
-    if not options.offline:
-        facts = judge.wiring.forge.repository()
-        here = RepositoryRef(name=facts.name, id=facts.id)
-    manifest = manifest_for(judged.case, here, judge.policy_ref, action.initiator(os.environ), judged.plan.gates)
+    with Judge(options) as judge:
+        judged = judge.judge(options.artifacts, online=not options.offline)
+        here = RepositoryRef(name=judge.repository)
+        if not options.offline:
+            facts = judge.wiring.forge.repository()
+            here = RepositoryRef(name=facts.name, id=facts.id)
+        manifest = manifest_for(judged.case, here, judge.policy_ref, action.initiator(os.environ), judged.plan.gates)
     folder = Path(options.out or options.artifacts)
     write_whole(folder / CHECKSUMS, manifest.checksums())
     write_whole(folder / ASSET, manifest.canonical())

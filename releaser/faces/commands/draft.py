@@ -25,13 +25,15 @@ def run(options: argparse.Namespace) -> int:
     from releaser.faces.log import reporter
     from releaser.faces.notes import notes
     from releaser.faces.wire import Wiring
-    from releaser.inspect.files import inspect_folder
+    from releaser.inspect.files import inspect, inspect_folder
     from releaser.model.manifest import ASSET, CHECKSUMS, Manifest
 
     action.require_safe_job(os.environ)
     folder = Path(options.artifacts)
     path = Path(options.manifest) if options.manifest else folder / ASSET
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise FileNotFoundError(None, "there is no such file")
         manifest = Manifest.parse(path.read_bytes(), str(path))
     except OSError as error:
         raise ConfigError(
@@ -51,21 +53,23 @@ def run(options: argparse.Namespace) -> int:
             wanted=options.tag,
             hint=f"releaser assemble {options.tag} --artifacts {options.artifacts}",
         )
-    found = {f.artifact.name: f.artifact.sha256 for f in inspect_folder(folder)}
-    for artifact in manifest.artifacts:
-        if found.get(artifact.name) != artifact.sha256:
-            raise ConflictError(
-                "artifact-changed",
-                "an artifact is not the one that was assembled",
-                object=artifact.name,
-                found=found.get(artifact.name, "no such file"),
-                wanted=artifact.sha256,
-                hint=f"releaser assemble {options.tag} --artifacts {options.artifacts}",
-            )
     files = {name: folder / name for name in wanted_assets(manifest)} | {
         ASSET: path,
         CHECKSUMS: path.parent / CHECKSUMS,
     }
+    found = {f.artifact.name: f"sha256:{f.artifact.sha256}" for f in inspect_folder(folder)}
+    own = {name: files[name] for name in (CHECKSUMS, ASSET) if files[name].is_file()}
+    found |= {name: f"sha256:{inspect(file).artifact.sha256}" for name, file in own.items()}
+    for name, wanted in wanted_assets(manifest).items():
+        if found.get(name) != wanted:
+            raise ConflictError(
+                "artifact-changed",
+                "a file is not the one that was assembled",
+                object=name,
+                found=found.get(name, "no such file"),
+                wanted=wanted,
+                hint=f"releaser assemble {options.tag} --artifacts {options.artifacts}",
+            )
     wiring = Wiring(reporter(options.log_format), options.repository or manifest.repository.name)
     with wiring.outside() as outside:
         release = draft(outside, manifest, files, notes(manifest))

@@ -17,6 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Check every record's hash and number; a broken chain ends with exit code 2 and the record's line."""
     from releaser.engine.ledger import verify
+    from releaser.faces.log import shown
 
     try:
         lines = Path(options.file).read_bytes().splitlines(keepends=True)
@@ -31,9 +32,8 @@ def run(options: argparse.Namespace) -> int:
     records = list(verify(lines, options.file))
     if options.do == "show":
         for record in records:
-            print(
-                f"{record['seq']:>4}  {record['at']}  {record['kind']:<8}  {json.dumps(record['body'], sort_keys=True)}"
-            )
+            at, kind = shown(str(record["at"])), shown(str(record["kind"]))
+            print(f"{record['seq']:>4}  {at}  {kind:<8}  {json.dumps(record['body'], sort_keys=True)}")
     else:
         print(f"{len(records)} records, unbroken; head {records[-1]['hash'] if records else 'none'}")
     return Exit.DONE

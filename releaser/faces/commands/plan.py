@@ -25,11 +25,11 @@ def run(options: argparse.Namespace) -> int:
     from releaser.faces import action, render
     from releaser.faces.judge import Judge
 
-    judge = Judge(options)
-    if options.show_policy:
-        print(judge.policy.model_dump_json(by_alias=True, indent=2))
-        return Exit.DONE
-    plan = judge.judge(options.artifacts, online=not options.offline).plan
+    with Judge(options) as judge:
+        if options.show_policy:
+            print(judge.policy.model_dump_json(by_alias=True, indent=2))
+            return Exit.DONE
+        plan = judge.judge(options.artifacts, online=not options.offline).plan
     if options.format == "json":
         print(render.as_json(plan))
     elif options.format == "markdown":

@@ -1,0 +1,704 @@
+"""A world in memory: every port of the engine, held as state, with a clock that only sleeping moves.
+
+What happens to a release is read off the world: what the forge and the registries hold, what arrived there, what the
+ledger says. Faults are state too (a registry's `Fault` for its next write, a lag, a closed publisher), and so are the
+moves of other people (`World.after`). `World.crash_after` ends the process after its n-th port call; what that call
+did to the world stays done, and no call gets through until the next process starts.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
+
+from releaser.engine import ledger
+from releaser.engine.ports import (
+    Asset,
+    Credential,
+    Fetched,
+    Identity,
+    Outside,
+    Receipt,
+    Release,
+    RepositoryFacts,
+    Sent,
+)
+from releaser.errors import ConfigError, ConflictError, ExternalError
+from releaser.model.approval import Voter
+from releaser.model.artifact import Artifact, Inspected, Kind
+from releaser.model.facts import CheckState, Delivery, DeliveryState, Listing, Objection, Tag
+from releaser.model.manifest import Manifest, Person, PlannedDelivery, PlannedPublication
+from releaser.model.policy import DEFAULT_PATH
+from releaser.model.version import Ecosystem, Version
+
+A = TypeVar("A")
+B = TypeVar("B")
+P = ParamSpec("P")
+EPOCH = datetime(2026, 1, 5, 12, tzinfo=UTC)
+BRANCH = "main"
+HEAD = "c0" * 20
+
+
+class Crash(BaseException):
+    """The process is gone: nothing catches it but the test that caused it."""
+
+
+class Fault(StrEnum):
+    """What becomes of one write to a registry."""
+
+    REQUEST_LOST = "it never arrives, and nothing is answered"
+    ANSWER_LOST = "it is done, and the answer is lost"
+    ERROR_AFTER = "it is done, and the answer is 500"
+    LATE = "nothing is answered, and it is done a minute later"
+    BUSY = "429, wait 30 seconds"
+    REFUSED = "refused for good"
+
+
+class Power:
+    """Counts the calls of one world, lets others act after one of them, and goes out after the n-th."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.limit: int | None = None
+        self.then: dict[str, list[Callable[[], object]]] = defaultdict(list)
+
+    def require(self) -> None:
+        if self.limit is not None and len(self.calls) >= self.limit:
+            raise Crash
+
+    def spend(self, call: str) -> None:
+        self.calls.append(call)
+        while self.then[call]:
+            self.then[call].pop(0)()
+        self.require()
+
+
+class Powered(Protocol):
+    """Part of a world; ``label`` is what its calls begin with."""
+
+    power: Power
+    label: str
+
+
+S = TypeVar("S", bound=Powered)
+
+
+def port(method: Callable[Concatenate[S, P], A]) -> Callable[Concatenate[S, P], A]:
+    """A call that leaves the process: it is counted, and does not happen when the process is gone."""
+
+    @functools.wraps(method)
+    def call(self: S, *args: P.args, **kwargs: P.kwargs) -> A:
+        self.power.require()
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            self.power.spend(f"{self.label}.{method.__name__}")
+
+    return cast(Callable[Concatenate[S, P], A], call)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def unreachable(what: str) -> ExternalError:
+    return ExternalError("unreachable", f"{what} does not answer", object=what, found="no answer")
+
+
+class Clock:
+    """The world's ``time``, and this machine's clock, which is off by ``skew``."""
+
+    label = "clock"
+
+    def __init__(self, power: Power) -> None:
+        self.power = power
+        self.time = EPOCH
+        self.skew = timedelta()
+
+    def now(self) -> datetime:
+        return self.time + self.skew
+
+    @port
+    def sleep(self, seconds: float) -> None:
+        self.pass_by(seconds)
+
+    def pass_by(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
+
+class Workers:
+    """One after the other, in order; as with threads, one that fails does not stop the others."""
+
+    def map(self, work: Callable[[A], B], items: Iterable[A]) -> list[B]:
+        results: list[B] = []
+        errors: list[Exception] = []
+        for item in items:
+            try:
+                results.append(work(item))
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return results
+
+
+class Reporter:
+    """Remembers what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, Mapping[str, Any]]] = []
+
+    def say(self, event: str, **facts: Any) -> None:
+        self.said.append((event, facts))
+
+    @contextmanager
+    def transfer(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
+        yield lambda _: None
+
+
+class Ledger:
+    """Lines on a disk that survives the process; ``full`` disks record nothing."""
+
+    label = "ledger"
+
+    def __init__(self, power: Power, clock: Clock) -> None:
+        self.power = power
+        self.lines: list[bytes] = []
+        self.full = False
+        self._clock = clock
+        self._last: dict[str, Any] | None = None
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return list(ledger.verify(self.lines, "ledger"))
+
+    @port
+    def append(self, kind: str, body: Mapping[str, Any]) -> None:
+        if self.full:
+            raise ConfigError("ledger-unwritable", "the ledger cannot be written", found="no space left on device")
+        self._last = ledger.seal(self._last, kind, body, self._clock.now())
+        self.lines.append(ledger.line(self._last))
+
+    @port
+    def entries(self) -> Iterator[Mapping[str, Any]]:
+        return iter(self.records)
+
+
+@dataclass
+class Account:
+    """Somebody at the forge. ``roles`` are the policy words they answer to; None when the forge cannot say."""
+
+    person: Person
+    roles: frozenset[str] | None
+    emails: frozenset[str] = frozenset()
+    human: bool = True
+
+
+@dataclass
+class _Held:
+    """A release as the forge keeps it."""
+
+    release: Release
+    assets: dict[int, tuple[Asset, bytes]] = field(default_factory=dict)
+
+    def shown(self, *, digests: bool) -> Release:
+        assets = tuple(a if digests else replace(a, digest="") for a, _ in self.assets.values())
+        return replace(self.release, assets=assets)
+
+
+class Forge:
+    """A repository's home. ``acting`` is whose token the process holds.
+
+    ``ghosts`` names files whose next upload breaks off and leaves an unfinished asset; ``members_only`` keeps files
+    of public releases from the public; ``digests`` says whether assets show one; ``refuses`` and ``mute`` break the
+    next un-drafting: refused for good, or done without an answer.
+    """
+
+    label = "forge"
+
+    def __init__(self, power: Power, clock: Clock, repository: RepositoryFacts, acting: Person) -> None:
+        self.power = power
+        self.facts = repository
+        self.acting = acting
+        self.accounts: dict[int, Account] = {}
+        self.tags: dict[str, Tag] = {}
+        self.states: dict[str, CheckState] = {}
+        self.tree: dict[str, bytes] = {}
+        self.held: dict[int, _Held] = {}
+        self.latest: str | None = None
+        self.ghosts: set[str] = set()
+        self.members_only = False
+        self.digests = True
+        self.refuses = False
+        self.mute = False
+        self.down = False
+        self._clock = clock
+        self._ids = 0
+
+    # What other people do
+
+    def join(self, account: Account) -> Person:
+        self.accounts[account.person.id] = account
+        return account.person
+
+    def put(self, release: int, name: str, data: bytes, by: Person, *, complete: bool = True) -> Asset:
+        """Add an asset, as a person with a browser does."""
+        self._ids += 1
+        asset = Asset(
+            id=self._ids,
+            name=name,
+            size=len(data) if complete else 0,
+            digest=f"sha256:{sha256(data)}" if complete else "",
+            complete=complete,
+            by=by,
+            human=self.accounts[by.id].human,
+            at=self._clock.time,
+            url=f"https://forge.example.invalid/{self.facts.name}/{name}",
+        )
+        self.held[release].assets[asset.id] = (asset, data)
+        return asset
+
+    def drop(self, release: int, name: str) -> None:
+        """Delete the asset *name*."""
+        assets = self.held[release].assets
+        del assets[next(i for i, (a, _) in assets.items() if a.name == name)]
+
+    def tamper(self, release: int, name: str, data: bytes) -> None:
+        """Change the bytes behind an asset and leave everything that the forge shows of it as it was."""
+        assets = self.held[release].assets
+        number, asset = next((i, a) for i, (a, _) in assets.items() if a.name == name)
+        assets[number] = (asset, data)
+
+    def undraft(self, release: int) -> None:
+        self.held[release].release = replace(self.held[release].release, draft=False)
+
+    # The port
+
+    @port
+    def repository(self) -> RepositoryFacts:
+        return self.facts
+
+    @port
+    def tag(self, name: str) -> Tag | None:
+        if self.down:
+            raise unreachable("the forge")
+        return self.tags.get(name)
+
+    @port
+    def checks(self, commit: str) -> Mapping[str, CheckState]:
+        return dict(self.states)
+
+    @port
+    def file(self, path: str, ref: str) -> bytes | None:
+        return self.tree.get(path) if ref == HEAD else None
+
+    @port
+    def commit_of(self, branch: str) -> str:
+        return HEAD
+
+    @port
+    def releases(self, tag: str) -> tuple[Release, ...]:
+        if self.down:
+            raise unreachable("the forge")
+        return tuple(h.shown(digests=self.digests) for h in self.held.values() if h.release.tag == tag)
+
+    @port
+    def released(self) -> tuple[str, ...]:
+        return tuple(h.release.tag for h in self.held.values() if not h.release.draft)
+
+    @port
+    def create_draft(self, tag: str, commit: str, name: str, body: str, prerelease: bool) -> Release:
+        self._ids += 1
+        url = f"https://forge.example.invalid/{self.facts.name}/releases/{self._ids}"
+        release = Release(self._ids, tag, name, draft=True, prerelease=prerelease, assets=(), url=url, body=body)
+        self.held[release.id] = _Held(release)
+        return release
+
+    @port
+    def upload(self, release: Release, name: str, file: Path, progress: Callable[[int], None]) -> Asset:
+        if any(a.name == name for a, _ in self.held[release.id].assets.values()):
+            raise ConflictError("asset-exists", "the release has a file of this name", object=name)
+        data = file.read_bytes()
+        if name in self.ghosts:
+            self.ghosts.remove(name)
+            self.put(release.id, name, data, self.acting, complete=False)
+            raise unreachable("the forge")
+        progress(len(data))
+        return self.put(release.id, name, data, self.acting)
+
+    @port
+    def remove(self, asset: Asset) -> None:
+        for held in self.held.values():
+            held.assets.pop(asset.id, None)
+
+    @port
+    def download(self, asset: Asset, file: Path, progress: Callable[[int], None]) -> None:
+        file.write_bytes(self.bytes_of(asset))
+
+    def bytes_of(self, asset: Asset) -> bytes:
+        for held in self.held.values():
+            if asset.id in held.assets:
+                return held.assets[asset.id][1]
+        raise ExternalError("asset-missing", "the asset is gone", object=asset.name, found="404", retryable=False)
+
+    @port
+    def publish(self, release: Release, latest: bool) -> Release:
+        if self.refuses:
+            raise ExternalError("forge-refused", "the forge refuses", object=release.url, retryable=False)
+        self.undraft(release.id)
+        if latest:
+            self.latest = release.tag
+        if self.mute:
+            self.mute = False
+            raise unreachable("the forge")
+        return self.held[release.id].shown(digests=self.digests)
+
+    @port
+    def is_public(self, asset: Asset) -> bool:
+        held = next((h for h in self.held.values() if asset.id in h.assets), None)
+        return held is not None and not held.release.draft and not self.members_only
+
+    @port
+    def whoami(self) -> Person:
+        return self.acting
+
+    @port
+    def voter(self, person: Person, roles: Sequence[str]) -> Voter:
+        account = self.accounts.get(person.id)
+        if account is None:
+            return Voter(person.id, person.login, human=False, roles=frozenset())
+        if account.roles is None:
+            return Voter(person.id, person.login, human=False, roles=None)
+        held = account.roles & set(roles)
+        return Voter(person.id, account.person.login, account.human, held, account.emails)
+
+
+class Issuer:
+    """Gives the job one fresh identity token after the other."""
+
+    label = "identity"
+
+    def __init__(self, power: Power) -> None:
+        self.power = power
+        self.issued = 0
+
+    @port
+    def token(self, audience: str) -> str:
+        self.issued += 1
+        return f"{audience}#{self.issued}"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A file that reached a registry and was taken: when, for which package version, under which name and digest."""
+
+    at: datetime
+    package: str
+    version: str
+    name: str
+    digest: str
+
+
+class Registry:
+    """A place that holds packages.
+
+    ``forgiving`` registries answer yes to the same bytes again, others refuse a file that is there. ``taken`` is
+    what is there, ``arrived`` every upload that was taken or would have been, ``at`` by which every one counts.
+    ``record_lag`` and ``index_lag`` are the seconds until `observe` and `visible` show a file. ``faults`` are those
+    of the next writes, one each; packages in ``refused`` are refused for good, those in ``closed`` have no trusted
+    publisher. Without ``digests``, files are listed without one; ``down`` registries answer no read.
+    """
+
+    def __init__(
+        self, power: Power, clock: Clock, name: str, ecosystem: Ecosystem, kinds: frozenset[Kind], *, forgiving: bool
+    ) -> None:
+        self.power = power
+        self.label = self.name = name
+        self.ecosystem = ecosystem
+        self.kinds = kinds
+        self.forgiving = forgiving
+        self.arrived: list[Arrival] = []
+        self.taken: list[Arrival] = []
+        self.record_lag = 0.0
+        self.index_lag = 0.0
+        self.faults: list[Fault] = []
+        self.refused: set[str] = set()
+        self.closed: set[str] = set()
+        self.digests = True
+        self.down = False
+        self._clock = clock
+        self._late: list[Arrival] = []
+        self._spent: set[str] = set()
+        self._rights: dict[str, str] = {}
+
+    def objections(self, publication: str, package: str, artifact: Inspected) -> Iterable[Objection]:
+        return ()
+
+    def file_name(self, package: str, version: str, artifact: Artifact) -> str:
+        if self.name == "pypi":
+            return artifact.name
+        return f"{package.rpartition('/')[2]}-{version}.{'crate' if self.name == 'crates.io' else 'tgz'}"
+
+    def plant(self, package: str, version: str, name: str, data: bytes) -> None:
+        """What somebody else published."""
+        self.taken.append(self._arrival(package, version, name, data))
+
+    @port
+    def observe(self, package: str, version: str) -> Listing:
+        return self._listing(package, version, self.record_lag)
+
+    @port
+    def visible(self, package: str, version: str) -> Listing:
+        return self._listing(package, version, self.index_lag)
+
+    @port
+    def authorize(self, package: str, identity: Identity) -> Credential:
+        token = identity.token(self.name)
+        if package in self.closed or token in self._spent:
+            raise ExternalError(
+                "publisher-refused",
+                f"{self.name} has no trusted publisher of {package}",
+                object=package,
+                retryable=False,
+            )
+        self._spent.add(token)
+        self._rights[token] = package
+        return Credential(token, self._clock.time.timestamp() + 900)
+
+    @port
+    def discard(self, credential: Credential) -> None:
+        self._rights.pop(credential.secret, None)
+
+    @port
+    def publish(
+        self, publication: PlannedPublication, artifact: Artifact, file: Path, credential: Credential
+    ) -> Receipt:
+        package, version = publication.package, publication.version
+        fault = self.faults.pop(0) if self.faults else None
+        if self._rights.get(credential.secret) != package or credential.expires <= self._clock.time.timestamp():
+            return Receipt(Sent.REFUSED, "403 no right to this package")
+        if fault is Fault.BUSY:
+            return Receipt(Sent.LATER, "429 slow down", 30.0)
+        if fault is Fault.REFUSED or package in self.refused:
+            return Receipt(Sent.REFUSED, "400 not on this registry")
+        if fault is Fault.REQUEST_LOST:
+            return Receipt(Sent.UNKNOWN, "no answer")
+        arrival = self._arrival(package, version, self.file_name(package, version, artifact), file.read_bytes())
+        if fault is Fault.LATE:
+            self._late.append(replace(arrival, at=arrival.at + timedelta(seconds=60)))
+            return Receipt(Sent.UNKNOWN, "no answer")
+        receipt = self._take(arrival)
+        if fault is Fault.ANSWER_LOST:
+            return Receipt(Sent.UNKNOWN, "no answer")
+        if fault is Fault.ERROR_AFTER:
+            return Receipt(Sent.UNKNOWN, "500 something went wrong")
+        return receipt
+
+    def _arrival(self, package: str, version: str, name: str, data: bytes) -> Arrival:
+        digest = hashlib.sha512(data).hexdigest() if self.name == "npm" else sha256(data)
+        algorithm = "sha512" if self.name == "npm" else "sha256"
+        return Arrival(self._clock.time, package, version, name, f"{algorithm}:{digest}")
+
+    def _take(self, arrival: Arrival) -> Receipt:
+        there = next((t for t in self.taken if _place(t) == _place(arrival)), None)
+        if there is None:
+            self.taken.append(arrival)
+        elif not self.forgiving or there.digest != arrival.digest:
+            return Receipt(Sent.REFUSED, "400 this file already exists")
+        self.arrived.append(arrival)
+        return Receipt(Sent.ACCEPTED, "200")
+
+    def _listing(self, package: str, version: str, lag: float) -> Listing:
+        if self.down:
+            raise unreachable(self.name)
+        for late in [a for a in self._late if a.at <= self._clock.time]:
+            self._late.remove(late)
+            self._take(late)
+        shown = [a for a in self.taken if a.package == package and a.at + timedelta(seconds=lag) <= self._clock.time]
+        return Listing(
+            package=bool(shown),
+            files={a.name: a.digest if self.digests else "" for a in shown if a.version == version},
+        )
+
+
+def _place(arrival: Arrival) -> tuple[str, str, str]:
+    return arrival.package, arrival.version, arrival.name
+
+
+class Tap:
+    """A repository that a package manager reads: branches of files, and open pull requests by branch."""
+
+    def __init__(self, power: Power, label: str) -> None:
+        self.power = power
+        self.label = label
+        self.branches: dict[str, dict[str, bytes]] = {BRANCH: {}}
+        self.proposals: dict[str, str] = {}
+        self.commits = 0
+
+    @port
+    def default_branch(self) -> str:
+        return BRANCH
+
+    @port
+    def file(self, path: str, ref: str) -> bytes | None:
+        return self.branches.get(ref, {}).get(path)
+
+    @port
+    def commit(self, branch: str, path: str, content: bytes, message: str) -> str:
+        self.branches.setdefault(branch, dict(self.branches[BRANCH]))[path] = content
+        self.commits += 1
+        return f"{self.commits:040x}"
+
+    @port
+    def pull_request(self, branch: str, title: str, body: str) -> str:
+        return self.proposals.setdefault(branch, f"https://forge.example.invalid/{self.label}/pull/{branch}")
+
+    @port
+    def open_pull_request(self, branch: str) -> str | None:
+        return self.proposals.get(branch)
+
+
+class Casks:
+    """A dispatcher that writes the version and the manifest's digest into a tap.
+
+    ``answer`` is what the next delivery is told instead of what happened; with a refusal, nothing happens.
+    ``down`` taps cannot be read.
+    """
+
+    kind = "homebrew-cask"
+
+    def __init__(self, taps: Mapping[str, Tap]) -> None:
+        self.taps = taps
+        self.answer: Receipt | None = None
+        self.down = False
+
+    def objections(self, entry: PlannedDelivery, manifest: Manifest) -> Iterable[str]:
+        return ()
+
+    def observe(self, entry: PlannedDelivery, manifest: Manifest) -> Delivery:
+        if self.down:
+            raise unreachable(entry.repository)
+        tap, path, content = self.taps[entry.repository], f"{entry.id}.rb", _cask(manifest)
+        there = tap.file(path, tap.default_branch())
+        if there == content:
+            return Delivery(DeliveryState.SAME, path)
+        if there and Version.parse(there.decode().split()[0]) > Version.parse(manifest.version):
+            return Delivery(DeliveryState.NEWER, there.decode())
+        url = tap.open_pull_request(f"releaser/{manifest.version}")
+        if url and tap.file(path, f"releaser/{manifest.version}") == content:
+            return Delivery(DeliveryState.PROPOSED, url)
+        return Delivery(DeliveryState.ABSENT)
+
+    def deliver(self, entry: PlannedDelivery, manifest: Manifest) -> Receipt:
+        answer, self.answer = self.answer, None
+        if answer is not None and answer.sent in (Sent.REFUSED, Sent.LATER):
+            return answer
+        tap, path = self.taps[entry.repository], f"{entry.id}.rb"
+        if entry.via == "commit":
+            done = tap.commit(tap.default_branch(), path, _cask(manifest), manifest.version)
+        else:
+            tap.commit(f"releaser/{manifest.version}", path, _cask(manifest), manifest.version)
+            done = tap.pull_request(f"releaser/{manifest.version}", manifest.version, "")
+        return answer or Receipt(Sent.ACCEPTED, done)
+
+
+def _cask(manifest: Manifest) -> bytes:
+    return f"{manifest.version} {manifest.digest()}".encode()
+
+
+class Scratch:
+    """Private room below *folder*, as a process has it: an asset is fetched once."""
+
+    def __init__(self, forge: Forge, folder: Path) -> None:
+        self._forge = forge
+        self._folder = folder
+        self._fetched: dict[int, Fetched] = {}
+
+    def fetch(self, asset: Asset) -> Fetched:
+        if asset.id not in self._fetched:
+            file = self._folder / f"{asset.id}-{asset.name}"
+            self._forge.download(asset, file, lambda _: None)
+            data = file.read_bytes()
+            self._fetched[asset.id] = Fetched(file, len(data), sha256(data), hashlib.sha512(data).hexdigest())
+        return self._fetched[asset.id]
+
+    def read(self, asset: Asset, limit: int) -> bytes:
+        if asset.size > limit:
+            raise ExternalError("asset-too-large", "the asset is too large", object=asset.name, retryable=False)
+        file = self._folder / f"{asset.id}-read"
+        self._forge.download(asset, file, lambda _: None)
+        return file.read_bytes()
+
+
+class World:
+    """A forge, three registries, taps, an issuer, a ledger and a clock; *folder* is the machine's disk."""
+
+    def __init__(self, folder: Path, repository: RepositoryFacts, acting: Person) -> None:
+        self.folder = folder
+        self.power = Power()
+        self.clock = Clock(self.power)
+        self.ledger = Ledger(self.power, self.clock)
+        self.forge = Forge(self.power, self.clock, repository, acting)
+        self.forge.join(Account(acting, frozenset(), human=False))
+        self.issuer = Issuer(self.power)
+        self.reporter = Reporter()
+        self.pypi = self._registry("pypi", Ecosystem.PEP440, {Kind.WHEEL, Kind.SDIST}, forgiving=True)
+        self.crates = self._registry("crates.io", Ecosystem.CARGO, {Kind.CRATE}, forgiving=False)
+        self.npm = self._registry("npm", Ecosystem.NPM, {Kind.NPM}, forgiving=False)
+        self.registries = {r.name: r for r in (self.pypi, self.crates, self.npm)}
+        self.taps: dict[str, Tap] = {}
+        self.casks = Casks(self.taps)
+
+    def _registry(self, name: str, ecosystem: Ecosystem, kinds: set[Kind], *, forgiving: bool) -> Registry:
+        return Registry(self.power, self.clock, name, ecosystem, frozenset(kinds), forgiving=forgiving)
+
+    def tap(self, repository: str) -> Tap:
+        return self.taps.setdefault(repository, Tap(self.power, repository))
+
+    def outside(self) -> Outside:
+        """The ports as a new process opens them; the power is back."""
+        self.power.limit = None
+        return Outside(
+            forge=self.forge,
+            registries=self.registries,
+            dispatchers={self.casks.kind: self.casks},
+            identity=self.issuer,
+            scratch=Scratch(self.forge, self.folder),
+            ledger=self.ledger,
+            clock=self.clock,
+            workers=Workers(),
+            reporter=self.reporter,
+        )
+
+    def crash_after(self, calls: int) -> None:
+        """Let the process that runs now end right after its *calls*-th port call from here."""
+        self.power.limit = len(self.power.calls) + calls
+
+    def after(self, call: str, act: Callable[[], object]) -> None:
+        """Let somebody act right after the next call of that name (``crates.io.publish``), once."""
+        self.power.then[call].append(act)
+
+    @property
+    def arrived(self) -> list[Arrival]:
+        return sorted((a for r in self.registries.values() for a in r.arrived), key=lambda a: a.at)
+
+    def policy(self, text: str) -> None:
+        """Put a policy on the default branch."""
+        self.forge.tree[DEFAULT_PATH] = text.encode()
+
+    def snapshot(self) -> object:
+        """All that writes of a release could change, to be compared."""
+        return (
+            {i: (h.release, tuple(h.assets.values())) for i, h in self.forge.held.items()},
+            {n: list(r.taken) for n, r in self.registries.items()},
+            {n: ({b: dict(f) for b, f in t.branches.items()}, dict(t.proposals)) for n, t in self.taps.items()},
+            list(self.ledger.lines),
+        )
