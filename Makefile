@@ -38,7 +38,8 @@ lint: $(VENV)/.tools ## style, types, layers, and the safety of the workflows
 	$(BIN)/zizmor --offline --no-progress --strict-collection .
 
 .PHONY: docs
-docs: $(VENV)/.tools ## the documentation, into site/; a broken link is an error
+docs: $(VENV)/.tools ## the documentation, into site/; a broken link or a stale reference page is an error
+	$(BIN)/python docs/generate.py --check
 	$(BIN)/mkdocs build --strict
 
 .PHONY: bench
@@ -84,7 +85,7 @@ interpreter: ## the Python that set-up would use; fails when there is none
 
 $(VENV)/.python: $(if $(shell $(BIN)/python -c 'print(1)' 2>/dev/null),,broken-or-missing)
 	@python="$$($(FIND_PYTHON))"; if [ -z "$$python" ]; then \
-		echo "releaser needs Python 3.11 or newer with venv; looked for $(or $(PYTHON),python3.14 to python3.11 and python3)" >&2; \
+		echo "releaser needs Python 3.11 or newer with venv; looked for $(or $(PYTHON),python3.11 to 3.14)" >&2; \
 		echo "hint: apt-get install python3 python3-venv, or name one: make PYTHON=/path/to/python3.12" >&2; exit 2; fi; \
 	echo "setting up $(VENV) with $$python"; $$python -m venv --clear $(VENV)
 	@touch $@

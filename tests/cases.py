@@ -265,6 +265,6 @@ def statuses(rows: tuple[GateRow, ...]) -> list[tuple[str, Status]]:
 
 
 def one(rows: tuple[GateRow, ...]) -> GateRow:
-    """The only row; a row that blocks must say what was found or why, and what to do."""
+    """The only row there is."""
     (row,) = rows
     return row

@@ -10,12 +10,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PURE = sorted(path for layer in ("model", "policy", "engine") for path in (ROOT / "releaser" / layer).rglob("*.py"))
+# fmt: off
 OUTSIDE = {
     "asyncio", "concurrent", "ctypes", "fcntl", "glob", "http", "io", "logging", "multiprocessing", "os", "queue",
-    "random", "secrets", "select", "selectors", "shutil", "signal", "socket", "sqlite3", "ssl", "subprocess", "tempfile",
-    "threading", "time", "urllib", "uuid",
+    "random", "secrets", "select", "selectors", "shutil", "signal", "socket", "sqlite3", "ssl", "subprocess",
+    "tempfile", "threading", "time", "urllib", "uuid",
     "githubkit", "hishel", "httpx", "jwt", "requests", "rich", "sigstore", "structlog", "twine",
-}  # fmt: skip
+}
+# fmt: on
 """Modules that reach the machine, its clock or its luck, and the packages that do so for us."""
 ABOVE = {
     "model": {"policy", "engine", "adapters", "inspect", "rehearsal", "faces"},

@@ -245,6 +245,10 @@ class Forge:
 
     # What other people do
 
+    def adopt(self, release: Release) -> None:
+        """Add a release that another process made."""
+        self.held[release.id] = _Held(release)
+
     def join(self, account: Account) -> Person:
         self.accounts[account.person.id] = account
         return account.person
@@ -308,7 +312,8 @@ class Forge:
     def releases(self, tag: str) -> tuple[Release, ...]:
         if self.down:
             raise unreachable("the forge")
-        return tuple(h.shown(digests=self.digests) for h in self.held.values() if h.release.tag == tag)
+        found = sorted(self.held.values(), key=lambda h: h.release.id)
+        return tuple(h.shown(digests=self.digests) for h in found if h.release.tag == tag)
 
     @port
     def released(self) -> tuple[str, ...]:
@@ -319,7 +324,7 @@ class Forge:
         self._ids += 1
         url = f"https://forge.example.invalid/{self.facts.name}/releases/{self._ids}"
         release = Release(self._ids, tag, name, draft=True, prerelease=prerelease, assets=(), url=url, body=body)
-        self.held[release.id] = _Held(release)
+        self.adopt(release)
         return release
 
     @port

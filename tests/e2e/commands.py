@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
 from releaser.errors import Exit
+from releaser.faces.cli import main
 from releaser.model.document import sha256
 from releaser.rehearsal.sample import Sample
 
 ROOT = Path(__file__).parents[2]
 DOWNLOADS = ROOT / ".downloads"
+
+Command = Callable[..., str]
+"""Runs one command: `releaser` or `at_once`."""
 
 
 def environment(home: Path, more: Mapping[str, str]) -> dict[str, str]:
@@ -40,7 +46,23 @@ def releaser(project: Sample, who: Mapping[str, str], *arguments: str) -> str:
     return run(sys.executable, "-m", "releaser", *arguments, folder=project.checkout, given=given)
 
 
-def approve(project: Sample) -> None:
+def at_once(project: Sample, who: Mapping[str, str], *arguments: str) -> str:
+    """As `releaser`, in this process: what a test only needs on its way costs no start of an interpreter."""
+    given = environment(project.checkout.parent / "home", who)
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(project.checkout)
+        for name in os.environ:
+            patch.delenv(name)
+        for name, value in given.items():
+            patch.setenv(name, value)
+        code = main(arguments)
+    if code != Exit.DONE:
+        pytest.fail(f"`releaser {' '.join(arguments)}` ended with {code}\n{out.getvalue()}\n{err.getvalue()}")
+    return out.getvalue()
+
+
+def approve(project: Sample, releaser: Command = releaser) -> None:
     """From artifacts to a draft that both reviewers approved."""
     dist = str(project.artifacts)
     releaser(project, project.job, "assemble", project.tag, "--artifacts", dist)

@@ -27,7 +27,7 @@ from releaser.model.version import Version
 from releaser.rehearsal import sample
 from releaser.rehearsal.server import CUT_OFF, Call
 from releaser.rehearsal.world import World
-from tests.e2e.commands import approve, environment, releaser, run, start
+from tests.e2e.commands import approve, at_once, environment, releaser, run, start
 
 # Small, and sound here: in this world nothing is under way once its sender is dead and its request was answered, and
 # what was accepted shows after at most LAG, so a write of unknown outcome that does not show after SETTLE is not there.
@@ -121,14 +121,14 @@ def check_released(world: World, project: sample.Sample, before: Counter[str]) -
     """
     effects = accepted(world) - before
     assert {operation: effects[operation] for operation in ONCE} == ONCE
-    status = json.loads(releaser(project, project.job, "status", project.tag, "--format", "json"))
+    status = json.loads(at_once(project, project.job, "status", project.tag, "--format", "json"))
     assert status["state"] == "released"
     assert {row["shown"] for row in (*status["publications"], *status["downstream"])} == {"visible"}
     given = environment(world.root / "home", {"GIT_DIR": str(world.github.root / "git" / f"{sample.TAP}.git")})
     assert run("git", "rev-list", "--count", "main", folder=world.root, given=given) == "2\n"
 
     writes = world.journal.writes()
-    releaser(project, project.job, *publish(project))
+    at_once(project, project.job, *publish(project))
     assert world.journal.writes() == writes
     check_ledger(world.root / "ledger.jsonl")
 
@@ -145,7 +145,7 @@ def kill_and_resume(world: World, moment: Moment) -> int:
     """How the first run ended. Raises AssertionError when the second does not put everything right."""
     world.lag(moment.lag)
     project = settled(world)
-    approve(project)
+    approve(project, at_once)
     before = accepted(world)
     code = Reaper(moment).watch(world, project, *publish(project))
     releaser(project, project.job, *publish(project))
@@ -163,7 +163,7 @@ def test_a_killed_publication_is_finished_by_the_next(world: World, moment: Mome
 def test_a_publication_killed_anywhere_is_finished_by_the_next(tmp_path: Path, part: int) -> None:
     with World(tmp_path / "golden") as world:
         project = settled(world)
-        approve(project)
+        approve(project, at_once)
         before = len(world.journal.calls())
         releaser(project, project.job, *publish(project))
         golden = Counter(call.operation for call in world.journal.calls()[before:])
@@ -186,7 +186,7 @@ def test_a_publication_killed_anywhere_is_finished_by_the_next(tmp_path: Path, p
 def test_a_killed_draft_is_finished_by_the_next(world: World, moment: Moment) -> None:
     project = settled(world)
     dist = str(project.artifacts)
-    releaser(project, project.job, "assemble", project.tag, "--artifacts", dist)
+    at_once(project, project.job, "assemble", project.tag, "--artifacts", dist)
     before = accepted(world)
     draft = ("draft", project.tag, "--artifacts", dist)
     assert Reaper(moment).watch(world, project, *draft) == -signal.SIGKILL
@@ -196,19 +196,19 @@ def test_a_killed_draft_is_finished_by_the_next(world: World, moment: Moment) ->
     assert (effects["github.create-release"], effects["github.upload-asset"]) == (1, 13)
 
     writes = world.journal.writes()
-    releaser(project, project.job, *draft)
+    at_once(project, project.job, *draft)
     assert world.journal.writes() == writes
 
 
 def test_a_draft_replaces_what_an_upload_that_was_cut_off_left(world: World) -> None:
     project = settled(world)
     dist = str(project.artifacts)
-    releaser(project, project.job, "assemble", project.tag, "--artifacts", dist)
+    at_once(project, project.job, "assemble", project.tag, "--artifacts", dist)
     Reaper(Moment("github.create-release", 1)).watch(world, project, "draft", project.tag, "--artifacts", dist)
     cut_off(world, project, "tern_Linux_x86_64")
     assert {a["name"]: a["state"] for a in drafts(world, project)[0]["assets"]} == {"tern_Linux_x86_64": "starter"}
 
-    releaser(project, project.job, "draft", project.tag, "--artifacts", dist)
+    at_once(project, project.job, "draft", project.tag, "--artifacts", dist)
     check_drafted(world, project)
 
 
@@ -220,6 +220,7 @@ def cut_off(world: World, project: sample.Sample, name: str) -> None:
     connection = http.client.HTTPConnection(urlsplit(world.github.url).netloc)
     connection.putrequest("POST", address)
     connection.putheader("Authorization", f"Bearer {project.job['GITHUB_TOKEN']}")
+    connection.putheader("User-Agent", "test")
     connection.putheader("Content-Length", "100")
     connection.endheaders(b"#!/bin/sh")
     connection.close()

@@ -150,13 +150,9 @@ def test_the_error_counts_what_else_blocks() -> None:
     assert (error.object, error.found) == ("v1.2.3", f"{COMMIT[:12]} is on no branch")
 
 
-@pytest.mark.parametrize(
-    ("name", "kept"),
-    [(name, tuple(g for g in BEFORE_DRAFT if g != name)) for name in BEFORE_DRAFT],
-    ids=BEFORE_DRAFT,
-)
-def test_a_gate_that_was_not_asked_did_not_pass(name: str, kept: tuple[str, ...]) -> None:
-    rows = tuple(row for row in settle(case()) if row.name in kept)
+@pytest.mark.parametrize("name", BEFORE_DRAFT)
+def test_a_gate_that_was_not_asked_did_not_pass(name: str) -> None:
+    rows = tuple(row for row in settle(case()) if row.name != name)
     assert refusal(case(), rows).code == "release-refused"
 
 

@@ -129,12 +129,13 @@ def test_only_the_highest_stable_version_becomes_the_latest(scene: Scene, there:
 # A process that dies
 
 
-def test_killed_after_any_port_call_the_next_run_ends_released(tmp_path: Path) -> None:
+@pytest.mark.parametrize("quarter", range(4))
+def test_killed_after_any_port_call_the_next_run_ends_released(tmp_path: Path, quarter: int) -> None:
     golden = Scene(tmp_path).approved()
     begin = len(golden.world.power.calls)
     golden.publish()
     calls = golden.world.power.calls[begin:]
-    for number, call in enumerate(calls, 1):
+    for number, call in list(enumerate(calls, 1))[quarter::4]:
         scene = Scene(tmp_path).approved()
         with pytest.raises(Crash):
             scene.publish(crash=number)
@@ -613,7 +614,9 @@ def test_what_voids_it_midway_stops_at_the_next_target(
     assert problem(result).code == code
     assert set(scene.arrived()) == out
     assert not scene.proposed()
-    assert result.state is (State.DRAFTED if state is State.PUBLISHING and not out else state) or not out
+    if state is State.PUBLISHING and not out:
+        state = State.DRAFTED  # nothing that could not be taken back was done
+    assert result.state is state
 
 
 def test_making_the_draft_public_by_hand_is_an_approval(tmp_path: Path) -> None:

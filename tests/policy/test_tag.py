@@ -118,7 +118,7 @@ def test_the_version_keeps_its_place_beside_earlier_tags(
 ) -> None:
     text = SIMPLE + '[channels.prerelease]\nbranches = "*"\n[channels.dev]\nbranches = "*"\n'
     rows = judge(case(name, text, source=source(name, released=released)))
-    assert [object for object, status in rows if status is Status.FAIL] == list(refused)
+    assert [judged for judged, status in rows if status is Status.FAIL] == list(refused)
 
 
 @pytest.mark.parametrize(
@@ -134,10 +134,10 @@ def test_the_version_keeps_its_place_beside_earlier_tags(
     ],
 )
 def test_the_tag_is_the_one_at_the_forge(remote: Tag | Unobserved | None, status: Status, reason: str) -> None:
-    spelled, object = tag(case(world=World(tag=remote)))
+    spelled, row = tag(case(world=World(tag=remote)))
     assert spelled.status is Status.PASS
-    assert object.status is status
-    assert reason in object.reason
+    assert row.status is status
+    assert reason in row.reason
 
 
 def test_a_tag_that_does_not_exist_is_refused() -> None:

@@ -85,7 +85,10 @@ def test_a_conflict_names_the_files_and_the_way_out() -> None:
 
 
 def test_every_target_is_judged_before_any_is_written() -> None:
-    seen = {"core-pypi": shelf(1, files={"a": DIFFERENT}), "core-crate": Unobserved("timeout", failed=True)}
+    seen: dict[str, Shelf | Unobserved] = {
+        "core-pypi": shelf(1, files={"a": DIFFERENT}),
+        "core-crate": Unobserved("timeout", failed=True),
+    }
     rows = statuses(tuple(world(case(text=FULL, artifacts=full_files(), world=World(shelves=seen)))))
     assert rows == [("core-crate", Status.WAIT), ("core-pypi", Status.FAIL), ("sdk", Status.SKIP)]
 
