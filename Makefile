@@ -43,8 +43,8 @@ docs: $(VENV)/.tools ## the documentation, into site/; a broken link or a stale 
 	$(BIN)/mkdocs build --strict
 
 .PHONY: bench
-bench: $(VENV)/.tools ## the benchmarks, one after the other
-	@for file in benchmarks/bench_*.py; do echo "$$file"; $(BIN)/python "$$file" $(ARGS) || exit; done
+bench: $(VENV)/.peers ## the benchmarks, beside other tools; `make bench ARGS="--repo CLONE --tag v1.0.0"`
+	@for file in benchmarks/bench_*.py; do echo "$$file"; $(BIN)/python "$$file" --peers $(VENV)/peers/bin $(ARGS) || exit; done
 
 .PHONY: downloads
 downloads: $(VENV)/.installed ## fetch the real packages that some tests read; needs npm and cargo
@@ -93,11 +93,18 @@ $(VENV)/.python: $(if $(shell $(BIN)/python -c 'print(1)' 2>/dev/null),,broken-o
 $(VENV)/.installed: $(VENV)/.python pyproject.toml constraints.txt
 	@$(PIP) install --constraint constraints.txt pip
 	@$(PIP) install $(PINNED) --editable .
+	@$(BIN)/python -m compileall -q releaser
 	@touch $@
 
 $(VENV)/.tools: $(VENV)/.installed
 	@echo "installing the development tools"
 	@$(PIP) install $(PINNED) --group dev
+	@touch $@
+
+$(VENV)/.peers: $(VENV)/.tools
+	@echo "installing the tools that the benchmarks compare with"
+	@$(BIN)/python -m venv $(VENV)/peers
+	@$(VENV)/peers/bin/python -m pip install --quiet bump-my-version commitizen python-semantic-release twine
 	@touch $@
 
 .PHONY: broken-or-missing

@@ -67,7 +67,8 @@ def _record(raw: bytes, number: int, source: str) -> dict[str, Any]:
     if not isinstance(record, dict) or not {"schema", "seq", "previous", "hash", "kind", "body", "at"} <= set(record):
         raise _broken(source, number, "a line that is no record", "a ledger record")
     if record["schema"] != SCHEMA:
-        raise _broken(source, number, str(record["schema"]), SCHEMA)
+        newer = f"run a releaser that knows {record['schema']}"
+        raise _broken(source, number, str(record["schema"]), SCHEMA, newer)
     return record
 
 
@@ -75,12 +76,12 @@ def _hash(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical_json(record)).hexdigest()
 
 
-def _broken(source: str, number: int, found: str, wanted: str) -> ConfigError:
+def _broken(source: str, number: int, found: str, wanted: str, hint: str = "") -> ConfigError:
     return ConfigError(
         "ledger-broken",
         f"the ledger cannot be trusted from record {number} on",
         object=f"{source}:{number + 1}",
         found=found,
         wanted=wanted,
-        hint="keep the file as evidence and move it away; the next run reads the world and starts a new ledger",
+        hint=hint or "keep the file as evidence and move it away; the next run reads the world and starts a new ledger",
     )

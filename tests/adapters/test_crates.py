@@ -252,7 +252,7 @@ dep-c = { version = "1.2.3", registry = "world" }
 """
 
 
-@pytest.mark.clients
+@pytest.mark.clients("cargo")
 @pytest.mark.skipif(shutil.which("cargo") is None, reason="cargo is not installed")
 def test_the_document_is_the_one_that_cargo_sends(world: World, tmp_path: Path) -> None:
     for name in ("dep-a", "dep-b", "dep-c"):

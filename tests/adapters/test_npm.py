@@ -280,7 +280,7 @@ def test_the_tarball_is_sent_as_it_lies_on_disk_with_the_length_announced(tmp_pa
     assert dist["tarball"].startswith("http://example.invalid/@acme/sdk/-/")
 
 
-@pytest.mark.clients
+@pytest.mark.clients("npm>=11")
 @pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
 def test_the_document_is_the_one_that_npm_sends(world: World, tmp_path: Path) -> None:
     about = {"repository": "acme/sdk", "bugs": "https://example.invalid", "homepage": "https://example.invalid"}

@@ -27,7 +27,7 @@ from releaser.model.version import Version
 from releaser.rehearsal import sample
 from releaser.rehearsal.server import CUT_OFF, Call
 from releaser.rehearsal.world import World
-from tests.e2e.commands import approve, at_once, environment, releaser, run, start
+from tests.e2e.commands import approve, at_once, environment, run, start
 
 # Small, and sound here: in this world nothing is under way once its sender is dead and its request was answered, and
 # what was accepted shows after at most LAG, so a write of unknown outcome that does not show after SETTLE is not there.
@@ -148,7 +148,7 @@ def kill_and_resume(world: World, moment: Moment) -> int:
     approve(project, at_once)
     before = accepted(world)
     code = Reaper(moment).watch(world, project, *publish(project))
-    releaser(project, project.job, *publish(project))
+    at_once(project, project.job, *publish(project))
     check_released(world, project, before)
     return code
 
@@ -165,7 +165,7 @@ def test_a_publication_killed_anywhere_is_finished_by_the_next(tmp_path: Path, p
         project = settled(world)
         approve(project, at_once)
         before = len(world.journal.calls())
-        releaser(project, project.job, *publish(project))
+        at_once(project, project.job, *publish(project))
         golden = Counter(call.operation for call in world.journal.calls()[before:])
     moments = [Moment(name, nth) for name, count in sorted(golden.items()) for nth in range(1, count + 1)]
     for moment in moments[part::PARTS]:
@@ -190,7 +190,7 @@ def test_a_killed_draft_is_finished_by_the_next(world: World, moment: Moment) ->
     before = accepted(world)
     draft = ("draft", project.tag, "--artifacts", dist)
     assert Reaper(moment).watch(world, project, *draft) == -signal.SIGKILL
-    releaser(project, project.job, *draft)
+    at_once(project, project.job, *draft)
     check_drafted(world, project)
     effects = accepted(world) - before
     assert (effects["github.create-release"], effects["github.upload-asset"]) == (1, 13)

@@ -136,6 +136,7 @@ def test_the_refusal_of_a_newer_schema_names_both() -> None:
     with pytest.raises(ConfigError) as caught:
         list(verify([resealed(schema="releaser.ledger/v2")], "ledger"))
     assert (caught.value.found, caught.value.wanted) == ("releaser.ledger/v2", SCHEMA)
+    assert caught.value.hint == "run a releaser that knows releaser.ledger/v2"
 
 
 def test_records_before_the_break_are_handed_out_first() -> None:

@@ -13,7 +13,6 @@ import pytest
 
 from releaser.errors import Exit
 from releaser.model.document import canonical_json
-from releaser.rehearsal.gitrepo import Person
 from releaser.rehearsal.sample import POLICY, REPOSITORY
 from tests.faces.stage import QUICK, Ran, Stage, recompressed, rewheel
 
@@ -289,7 +288,6 @@ NAMES = {
     "no version": "nightly",
     "nothing": "",
 }
-NO_TAG = [n for n in NAMES if n in ("newline and a workflow command", "escape sequence", "bytes that are no text")]
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
@@ -339,3 +337,461 @@ def test_a_tag_that_looks_like_an_option_is_no_option(strange: Stage) -> None:
     assert set(parts(bare)) == set(EVIDENCE)
     assert strange.run("plan", "--", "-v1.0.0").code == Exit.REFUSED
     assert (strange.effects(), strange.kept()) == before
+
+
+# -- what cannot be used, or may not be done ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A command that ends with an error: its code, and words of its object, found, wanted and hint."""
+
+    id: str
+    command: str
+    exit: Exit
+    code: str
+    object: str
+    found: str
+    wanted: str
+    hint: str
+    given: Given = nothing
+    by: str = "job"
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def run(self, stage: Stage) -> Ran:
+        digest = stage.digest if "{digest}" in self.command else ""
+        words = {"tag": stage.tag, "dist": stage.dist, "digest": digest, "ledger": stage.ledger, "home": stage.home}
+        quick = QUICK if self.command.startswith("publish") else ()
+        return stage.run(*(w.format(**words) for w in self.command.split()), *quick, by=self.by, **self.environ)
+
+
+PLAN, ASSEMBLE, DRAFT = (f"{command} {{tag}} --artifacts {{dist}}" for command in ("plan", "assemble", "draft"))
+APPROVE, REJECT = (f"{command} {{tag}} --digest {{digest}}" for command in ("approve", "reject"))
+PUBLISH = "publish {tag} --ledger {ledger}"
+OTHER = "sha256:" + "0" * 64
+
+
+def shallow(stage: Stage) -> None:
+    bare = stage.world.github.repository(REPOSITORY).git.path
+    stage.git("clone", "--quiet", "--depth", "1", f"file://{bare}", str(stage.home / "shallow"))
+
+
+def policy_with(old: str, new: str) -> Given:
+    return lambda stage: stage.commit({POLICY_FILE: stage.text(POLICY_FILE).replace(old, new)})
+
+
+def typo_for_trial(stage: Stage) -> None:
+    (stage.home / "trial.toml").write_text(POLICY.replace("[checks]", "[cheks]"))
+
+
+def tagger(stage: Stage) -> None:
+    stage.people["tagger"] = stage.people["reviewer-one"] | {
+        "GITHUB_TOKEN": stage.world.github.add_user("tagger", 501)
+    }
+
+
+def started_by_reviewer_one(stage: Stage) -> None:
+    assert stage.assemble(GITHUB_ACTOR="reviewer-one", GITHUB_ACTOR_ID="502").code == Exit.DONE
+    assert stage.run("draft", stage.tag, "--artifacts", str(stage.dist)).code == Exit.DONE
+
+
+def rejected(stage: Stage) -> None:
+    assert stage.run("reject", stage.tag, "--digest", stage.digest, by="reviewer-two").code == Exit.DONE
+
+
+def handmade(change: Callable[[dict[str, object]], object], *, canonical: bool = True) -> Given:
+    """release.json changed by hand, in the artifacts folder."""
+
+    def given(stage: Stage) -> None:
+        path = stage.dist / "release.json"
+        value = json.loads(path.read_bytes())
+        change(value)
+        path.write_bytes(canonical_json(value) if canonical else json.dumps(value, indent=1).encode())
+
+    return given
+
+
+def widened(stage: Stage) -> None:
+    """A draft whose release.json also sends the wheel to another package."""
+    assert stage.assemble().code == Exit.DONE
+    manifest = json.loads((stage.dist / "release.json").read_bytes())
+    extra = {**manifest["publications"][-1], "id": "more", "package": "terns"}
+    handmade(lambda value: value["publications"].append(extra))(stage)  # type: ignore[attr-defined]
+    sums = (stage.dist / "SHA256SUMS").read_text().splitlines()
+    kept = [line for line in sums if not line.endswith(" release.json")]
+    kept.append(f"{stage.digest.removeprefix('sha256:')}  release.json")
+    (stage.dist / "SHA256SUMS").write_text("\n".join(sorted(kept, key=lambda k: k.split("  ")[1])) + "\n")
+    ran = stage.run("draft", stage.tag, "--artifacts", str(stage.dist))
+    assert ran.code == Exit.DONE, ran.said
+
+
+def no_publisher_for_npm(stage: Stage) -> None:
+    stage.world.npm.trust("@harbor/tern", REPOSITORY, "another.yml", "release")
+
+
+def no_publisher_for_the_index(stage: Stage) -> None:
+    stage.world.oidc.claims |= {"environment": "staging"}
+
+
+def assembled(stage: Stage) -> None:
+    assert stage.assemble().code == Exit.DONE
+
+
+def special(make: Callable[[Path], object], name: str = BINARY) -> Given:
+    def given(stage: Stage) -> None:
+        (stage.dist / name).unlink()
+        make(stage.dist / name)
+
+    return given
+
+
+TAGGED = [
+    Refused(
+        "a shallow clone", PLAN + " --repo {home}/shallow", Exit.USAGE, "repository-shallow",
+        "shallow", "a shallow clone", "whole history", "git fetch --unshallow", shallow,
+    ),
+    Refused(
+        "a folder that is no repository", PLAN + " --repo {home}", Exit.USAGE, "repository-missing",
+        "home", "not a git repository", "a git repository", "--repo",
+    ),
+    Refused(
+        "a commit that is not there", "plan v1.0.0 --at nowhere", Exit.USAGE, "revision-missing",
+        "nowhere", "", "a commit", "git",
+    ),
+    Refused(
+        "a mistyped key in the policy", PLAN, Exit.USAGE, "policy-invalid",
+        POLICY_FILE, "unknown key 'cheks'", "checks", "did you mean 'checks'?", policy_with("[checks]", "[cheks]"),
+    ),
+    Refused(
+        "a mistyped key in a trial policy", PLAN + " --policy {home}/trial.toml", Exit.USAGE, "policy-invalid",
+        "trial.toml", "unknown key 'cheks'", "checks", "did you mean 'checks'?", typo_for_trial,
+    ),
+    Refused(
+        "a trial policy that is not there", PLAN + " --policy {home}/none.toml", Exit.USAGE, "policy-missing",
+        "none.toml", "No such file", "a policy file", "releaser schema policy",
+    ),
+    Refused(
+        "a policy that is not TOML", PLAN, Exit.USAGE, "policy-syntax",
+        POLICY_FILE, "line", "TOML", f"edit {POLICY_FILE}", policy_with("[checks]", "[checks"),
+    ),
+    Refused(
+        "no policy on the default branch", ASSEMBLE, Exit.USAGE, "policy-missing",
+        f"main:{POLICY_FILE}", "no such file", "default branch", f"commit {POLICY_FILE} to main",
+        lambda s: s.commit({POLICY_FILE: None}),
+    ),
+    Refused(
+        "no artifacts folder", "assemble {tag} --artifacts {home}/none", Exit.USAGE, "artifact-unreadable",
+        "none", "No such file", "a folder", "check that it exists",
+    ),
+    Refused(
+        "a symbolic link among the artifacts", ASSEMBLE, Exit.USAGE, "artifact-not-regular",
+        BINARY, "l", "a regular file", "side by side", special(lambda p: p.symlink_to("/etc/hostname")),
+    ),
+    Refused(
+        "a folder among the artifacts", ASSEMBLE, Exit.USAGE, "artifact-not-regular",
+        BINARY, "d", "a regular file", "side by side", special(Path.mkdir),
+    ),
+    Refused(
+        "a pipe among the artifacts", ASSEMBLE, Exit.USAGE, "artifact-not-regular",
+        BINARY, "p", "a regular file", "side by side", special(os.mkfifo),
+    ),
+    Refused(
+        "an artifact with a workflow command in its name", ASSEMBLE, Exit.USAGE, "artifact-name",
+        "'x\\n::error::y'", "'x\\n::error::y'", "A-Z a-z 0-9", "rename the file",
+        lambda s: (s.dist / "x\n::error::y").write_text("x"),
+    ),
+    Refused(
+        "a draft of nothing", DRAFT, Exit.USAGE, "manifest-missing",
+        "release.json", "no such file", "releaser assemble", "releaser assemble v0.9.0",
+    ),
+    Refused(
+        "a pipe in place of release.json", DRAFT, Exit.USAGE, "manifest-missing",
+        "release.json", "no such file", "releaser assemble", "releaser assemble v0.9.0",
+        lambda s: os.mkfifo(s.dist / "release.json"),
+    ),
+    Refused(
+        "a decision about a release that is not there", f"approve {{tag}} --digest {OTHER}", Exit.REFUSED,
+        "release-missing", "v0.9.0", "no draft", "a draft with release.json", "releaser draft v0.9.0",
+        by="reviewer-one",
+    ),
+    Refused(
+        "a status of nothing", "status {tag}", Exit.REFUSED, "release-missing",
+        "v0.9.0", "no draft", "a draft with release.json", "releaser draft v0.9.0",
+    ),
+    Refused(
+        "a repository that nobody named", "status {tag}", Exit.USAGE, "repository-unknown",
+        "", "no --repository", "OWNER/NAME", "--repository OWNER/NAME", environ={"GITHUB_REPOSITORY": ""},
+    ),
+    Refused(
+        "a token that nobody knows", PUBLISH, Exit.OUTSIDE, "forge-unauthorized",
+        REPOSITORY, "Bad credentials", "", "GITHUB_TOKEN", environ={"GITHUB_TOKEN": "ghp_" + "0" * 36},
+    ),
+    Refused(
+        "a ledger that is not there", "ledger verify {ledger}", Exit.USAGE, "ledger-unreadable",
+        "ledger.jsonl", "No such file", "a ledger file", "releaser publish",
+    ),
+    Refused(
+        "a number of seconds that is none", PUBLISH + " --poll soon", Exit.USAGE, "usage",
+        "releaser publish", "--poll", "--poll SECONDS", "releaser publish --help",
+    ),
+    Refused(
+        "a command that does not exist", "plam {tag}", Exit.USAGE, "usage",
+        "releaser", "plam", "COMMAND", "releaser --help",
+    ),
+]  # fmt: skip
+
+ASSEMBLED = [
+    Refused(
+        "an artifact that changed since", DRAFT, Exit.CONFLICT, "artifact-changed",
+        BINARY, "sha256:", "sha256:", "releaser assemble v0.9.0", lambda s: (s.dist / BINARY).write_text("other"),
+    ),
+    Refused(
+        "an artifact that went away since", DRAFT, Exit.CONFLICT, "artifact-changed",
+        BINARY, "no such file", "sha256:", "releaser assemble v0.9.0", lambda s: (s.dist / BINARY).unlink(),
+    ),
+    Refused(
+        "SHA256SUMS edited by hand", DRAFT, Exit.CONFLICT, "artifact-changed",
+        "SHA256SUMS", "sha256:", "sha256:", "releaser assemble", lambda s: (s.dist / "SHA256SUMS").write_text("x\n"),
+    ),
+    Refused(
+        "no SHA256SUMS", DRAFT, Exit.CONFLICT, "artifact-changed",
+        "SHA256SUMS", "no such file", "sha256:", "releaser assemble", lambda s: (s.dist / "SHA256SUMS").unlink(),
+    ),
+    Refused(
+        "release.json reformatted by hand", DRAFT, Exit.USAGE, "document-not-canonical",
+        "release.json", "sha256:", "sha256:", "releaser assemble", handmade(lambda v: v, canonical=False),
+    ),
+    Refused(
+        "release.json with a key of one's own", DRAFT, Exit.USAGE, "document-invalid",
+        "approved", "not permitted", "", "do not edit it", handmade(lambda v: v.update(approved=True)),
+    ),
+    Refused(
+        "release.json of another tag", "draft v0.9.1 --artifacts {dist}", Exit.USAGE, "manifest-foreign",
+        "release.json", "v0.9.0", "v0.9.1", "releaser assemble v0.9.1",
+    ),
+    Refused(
+        "a draft under pull_request_target", DRAFT, Exit.REFUSED, "event-refused",
+        "GITHUB_EVENT_NAME", "pull_request_target", "workflow_dispatch", "start the workflow",
+        environ={"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "pull_request_target"},
+    ),
+]  # fmt: skip
+
+DRAFTED = [
+    Refused(
+        "an approval of an older digest", f"approve {{tag}} --digest {OTHER}", Exit.REFUSED, "approval-stale",
+        "v0.9.0", "sha256:", OTHER, "releaser status v0.9.0", by="reviewer-one",
+    ),
+    Refused(
+        "a digest that is none", "approve {tag} --digest e93e72f5663f", Exit.USAGE, "digest-invalid",
+        "--digest", "e93e72f5663f", "64 hexadecimal digits", "releaser status", by="reviewer-one",
+    ),
+    Refused(
+        "the tagger's approval", APPROVE, Exit.REFUSED, "approval-refused",
+        "v0.9.0", "tagger tagged this release", "team:harbor/maintainers", "somebody else", tagger, "tagger",
+    ),
+    Refused(
+        "an approval by somebody outside the team", APPROVE, Exit.REFUSED, "approval-refused",
+        "v0.9.0", "eve is not an approver", "team:harbor/maintainers", "somebody else",
+        lambda s: s.person("eve", 601, member=False), "eve",
+    ),
+    Refused(
+        "an approval by a bot in the team", APPROVE, Exit.REFUSED, "approval-refused",
+        "v0.9.0", "helper is not a person", "team:harbor/maintainers", "somebody else",
+        lambda s: s.person("helper", 602, kind="Bot"), "helper",
+    ),
+    Refused(
+        "an approval by the job itself", APPROVE, Exit.REFUSED, "approval-refused",
+        "v0.9.0", "github-actions[bot] is not", "team:harbor/maintainers", "somebody else",
+    ),
+    Refused(
+        "an approval after a rejection", APPROVE, Exit.REFUSED, "release-rejected",
+        "v0.9.0", "a rejection", "none", "a rejection is final", rejected, "reviewer-one",
+    ),
+    Refused(
+        "an approval after the policy was changed", APPROVE, Exit.REFUSED, "approval-policy-changed",
+        POLICY_FILE, "sha256:", "sha256:", "releaser assemble", policy_with("quorum = 2", "quorum = 1"),
+        "reviewer-one",
+    ),
+    Refused(
+        "an approval of a draft with a swapped file", APPROVE, Exit.CONFLICT, "asset-conflict",
+        BINARY, "sha256:", "sha256:", "delete the draft", lambda s: s.swap(BINARY, b"other"), "reviewer-one",
+    ),
+    Refused(
+        "an approval of a draft with an extra file", APPROVE, Exit.CONFLICT, "asset-extra",
+        "more.sh", "more.sh", "release.json", "delete the file", lambda s: s.swap("more.sh", b"x"), "reviewer-one",
+    ),
+    Refused(
+        "a second draft over other bytes", DRAFT, Exit.CONFLICT, "asset-conflict",
+        BINARY, "sha256:", "sha256:", "delete the draft", lambda s: s.swap(BINARY, b"other"),
+    ),
+    Refused(
+        "a note beyond measure", APPROVE + " --note " + "x" * 2001, Exit.USAGE, "note-too-long",
+        "--note", "2001", "2000", "shorten", by="reviewer-one",
+    ),
+    Refused(
+        "publication without approval", PUBLISH, Exit.WAITING, "gate-approval",
+        "v0.9.0", "0/2 approvals", "2 of team:harbor/maintainers", "releaser approve v0.9.0 --digest sha256:",
+    ),
+    Refused(
+        "publication after a rejection", PUBLISH, Exit.REFUSED, "gate-approval",
+        "v0.9.0", "a rejection", "none", "a rejection is final", rejected,
+    ),
+    Refused(
+        "publication by a bare person's token", PUBLISH, Exit.WAITING, "gate-approval",
+        "v0.9.0", "0/2 approvals", "2 of", "releaser approve", by="reviewer-one",
+    ),
+]  # fmt: skip
+
+APPROVED = [
+    Refused(
+        "publication after the policy was changed", PUBLISH, Exit.REFUSED, "gate-approval",
+        POLICY_FILE, "sha256:", "sha256:", "releaser assemble", policy_with("quorum = 2", "quorum = 1"),
+    ),
+    Refused(
+        "publication after the policy went away", PUBLISH, Exit.USAGE, "policy-missing",
+        f"main:{POLICY_FILE}", "no such file", "the policy", f"commit {POLICY_FILE}",
+        lambda s: s.commit({POLICY_FILE: None}),
+    ),
+    Refused(
+        "publication after the tag was moved", PUBLISH, Exit.REFUSED, "gate-tag",
+        "v0.9.0", "at the forge", "on", "choose a new version", moved_at_the_forge,
+    ),
+    Refused(
+        "publication after the check turned red", PUBLISH, Exit.REFUSED, "gate-checks",
+        "ci-complete", "failure", "success", "gh run list", check_failed,
+    ),
+    Refused(
+        "publication after an approver left the team", PUBLISH, Exit.WAITING, "gate-approval",
+        "v0.9.0", "1/2 approvals", "2 of", "releaser approve",
+        lambda s: s.world.github.add_team("harbor/maintainers", ["tagger", "reviewer-one"]),
+    ),
+    Refused(
+        "publication of a swapped file", PUBLISH, Exit.CONFLICT, "asset-conflict",
+        BINARY, "sha256:", "sha256:", "draft again", lambda s: s.swap(BINARY, b"other"),
+    ),
+    Refused(
+        "publication with an extra file", PUBLISH, Exit.CONFLICT, "asset-extra",
+        "more.sh", "more.sh", "release.json", "delete the file", lambda s: s.swap("more.sh", b"x"),
+    ),
+    Refused(
+        "publication with a long-lived token in reach", PUBLISH, Exit.REFUSED, "secret-present",
+        "TWINE_PASSWORD", "TWINE_PASSWORD", "OIDC only", "remove TWINE_PASSWORD",
+        environ={"TWINE_PASSWORD": "pypi-" + "A" * 40},
+    ),
+    Refused(
+        "publication under pull_request_target", PUBLISH, Exit.REFUSED, "event-refused",
+        "GITHUB_EVENT_NAME", "pull_request_target", "workflow_dispatch", "start the workflow",
+        environ={"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "pull_request_target"},
+    ),
+    Refused(
+        "publication in a job that tells no event", PUBLISH, Exit.REFUSED, "event-refused",
+        "GITHUB_EVENT_NAME", "nothing", "workflow_dispatch", "start the workflow",
+        environ={"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": ""},
+    ),
+    Refused(
+        "publication without an identity", PUBLISH, Exit.USAGE, "identity-missing",
+        "ACTIONS_ID_TOKEN_REQUEST_URL", "not set", "GitHub Actions job", "id-token: write",
+        environ={"ACTIONS_ID_TOKEN_REQUEST_URL": ""},
+    ),
+    Refused(
+        "publication where one trusted publisher is not registered", PUBLISH, Exit.OUTSIDE,
+        "trusted-publisher-refused", "@harbor/tern", "release-publish.yml", "a trusted publisher", "@harbor/tern",
+        no_publisher_for_npm,
+    ),
+    Refused(
+        "publication from another environment", PUBLISH, Exit.OUTSIDE, "trusted-publisher-refused",
+        "", "environment=staging", "a trusted publisher", "", no_publisher_for_the_index,
+    ),
+    Refused(
+        "publication while another run holds the ledger", PUBLISH, Exit.WAITING, "ledger-held",
+        "ledger.jsonl", "a lock", "one run", "wait", lambda s: hold(s.ledger),
+    ),
+    Refused(
+        "publication with a ledger that was edited", PUBLISH, Exit.USAGE, "ledger-broken",
+        "ledger.jsonl:1", "no record", "a ledger record", "keep the file", lambda s: s.ledger.write_text("{}\n"),
+    ),
+]  # fmt: skip
+
+
+def hold(path: Path) -> None:
+    """Lock *path* as another process would; the lock goes with the descriptor, at the end of the tests."""
+    import fcntl
+
+    fcntl.flock(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), fcntl.LOCK_EX)
+
+
+def refuse(stage: Stage, row: Refused) -> None:
+    row.given(stage)
+    before = stage.effects(), stage.kept()
+    ran = row.run(stage)
+    assert ran.code == row.exit, ran.said
+    assert f"[{row.code}]" in ran.err
+    said = parts(ran)
+    for label, wanted in zip(EVIDENCE[1:], (row.object, row.found, row.wanted, row.hint), strict=True):
+        assert said.get(label), f"no {label.strip()}: {ran.err}"
+        assert wanted in said[label], ran.err
+    assert (stage.effects(), stage.kept()) == before
+
+
+@pytest.mark.parametrize("row", TAGGED, ids=lambda row: row.id)
+def test_refused_before_anything_was_assembled(stage: Stage, row: Refused) -> None:
+    refuse(stage, row)
+
+
+@pytest.mark.parametrize("row", ASSEMBLED, ids=lambda row: row.id)
+def test_refused_on_the_way_to_the_draft(stage: Stage, row: Refused) -> None:
+    assembled(stage)
+    refuse(stage, row)
+
+
+@pytest.mark.parametrize("row", DRAFTED, ids=lambda row: row.id)
+def test_refused_on_the_draft(drafted: Stage, row: Refused) -> None:
+    refuse(drafted, row)
+
+
+@pytest.mark.parametrize("row", APPROVED, ids=lambda row: row.id)
+def test_refused_after_approval(approved: Stage, row: Refused) -> None:
+    refuse(approved, row)
+
+
+def test_the_one_who_started_the_run_cannot_approve_it(stage: Stage) -> None:
+    started_by_reviewer_one(stage)
+    row = Refused(
+        "", APPROVE, Exit.REFUSED, "approval-refused", "v0.9.0", "reviewer-one started this release",
+        "not the tagger or initiator", "somebody else", by="reviewer-one",
+    )  # fmt: skip
+    refuse(stage, row)
+
+
+@pytest.mark.parametrize(("command", "by"), [(APPROVE, "reviewer-one"), (PUBLISH, "job")], ids=["approve", "publish"])
+def test_a_release_json_that_asks_for_more_than_its_policy_is_refused(stage: Stage, command: str, by: str) -> None:
+    widened(stage)
+    row = Refused(
+        "", command, Exit.REFUSED, "manifest-widened", "release.json", "more", "ternlet-pypi", "releaser assemble",
+        by=by,
+    )  # fmt: skip
+    refuse(stage, row)
+
+
+def test_a_policy_weakened_on_the_tagged_commit_alone_has_no_effect(stage: Stage) -> None:
+    strict = stage.text(POLICY_FILE)
+    weak = strict.replace("quorum = 2", "quorum = 1").replace('"team:harbor/maintainers"', '"role:write"')
+    stage.commit({POLICY_FILE: weak.replace('required = ["ci-complete"]', "required = []")})
+    stage.retag()
+    stage.commit({POLICY_FILE: strict})
+    (row,) = (r for r in stage.plan("--format", "json").json()["gates"] if r["name"] == "approval")
+    assert row["reason"].startswith("2 of team:harbor/maintainers")
+    refuse(stage.draft(), DRAFTED[-3])
+
+
+def test_drafting_again_after_an_approval_voids_it(approved: Stage) -> None:
+    """Other bytes need another draft; what was approved before counts for nothing."""
+    with approved.forge() as forge:
+        (release,) = forge.releases(approved.tag)
+        for asset in release.assets:
+            if asset.name in (BINARY, "release.json", "SHA256SUMS"):
+                forge.remove(asset)
+    (approved.dist / BINARY).write_text("rebuilt\n")
+    approved.draft()
+    assert approved.status()["state"] == "awaiting approval"
+    refuse(approved, DRAFTED[-3])

@@ -141,7 +141,6 @@ def test_global_header_of_git_archive_is_fine(tmp_path: Path) -> None:
         pytest.param(
             gzip.compress(sized(tarfile.TarInfo("a"), 1 << 40)), "unexpected end of data", id="a size too large"
         ),
-        pytest.param(gzip.compress(sized(tarfile.TarInfo("a"), -1024)), "is sparse or of no size", id="negative size"),
         pytest.param(b"no gzip", "not a readable tar: ", id="text"),
         pytest.param(gzip.compress(b"no tar" * 99), "not a readable tar: ", id="gzip of text"),
         pytest.param(
@@ -153,6 +152,11 @@ def test_global_header_of_git_archive_is_fine(tmp_path: Path) -> None:
 )
 def test_problems(tmp_path: Path, data: bytes, problem: str) -> None:
     assert problem in problems(tmp_path, "a.tar.gz", data)
+
+
+def test_a_negative_size_is_a_problem(tmp_path: Path) -> None:
+    """Which one depends on the Python: some refuse the header, others hand it on."""
+    assert problems(tmp_path, "a.tar.gz", gzip.compress(sized(tarfile.TarInfo("a"), -1024))) != ""
 
 
 def test_long_chain_of_headers_is_a_problem_not_a_crash(tmp_path: Path) -> None:

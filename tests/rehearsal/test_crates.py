@@ -433,7 +433,7 @@ def test_the_journal_holds_no_token(world: World) -> None:
     assert [c.operation for c in world.journal.writes()] == ["crates.exchange", "crates.publish"]
 
 
-@pytest.mark.clients
+@pytest.mark.clients("cargo")
 def test_cargo_publishes_and_a_dependant_builds(world: World, tmp_path: Path) -> None:
     cargo = shutil.which("cargo")
     if cargo is None:

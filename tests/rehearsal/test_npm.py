@@ -392,7 +392,7 @@ def test_the_journal_holds_no_token(world: World) -> None:
     assert [c.operation for c in world.journal.writes()] == ["npm.exchange", "npm.publish"]
 
 
-@pytest.mark.clients
+@pytest.mark.clients("npm>=11.5.1")
 def test_the_cli_publishes_by_its_job_identity_and_installs(world: World, tmp_path: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:

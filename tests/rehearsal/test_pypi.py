@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -631,15 +630,13 @@ def test_the_journal_holds_no_token(world: World) -> None:
 
 @pytest.mark.clients
 def test_twine_uploads_and_pip_installs(world: World, tmp_path: Path) -> None:
-    pip = shutil.which("pip")
-    if pip is None:
-        pytest.skip("pip is not installed")
     world.pypi.trust("widget", "acme/widget", "release.yml")
     dist = tmp_path / WHEEL
     dist.write_bytes(wheel_bytes(note="real"))
     address = ["--repository-url", f"{world.pypi.url}/legacy/", "--username", "__token__", "--password", world.token()]
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    install = [pip, "install", "--no-deps", "--no-cache-dir", "--index-url", f"{world.pypi.url}/simple/"]
+    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-cache-dir"]
+    install += ["--index-url", f"{world.pypi.url}/simple/"]
 
     for command in (
         [sys.executable, "-m", "twine", "upload", "--non-interactive", *address, str(dist)],

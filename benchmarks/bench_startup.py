@@ -1,6 +1,6 @@
 """CPU and wall time of whole processes, ours beside other release tools', on the same repository.
 
-    python benchmarks/startup.py --repo CLONE --tag v0.22.0 --policy policies/cog.toml --peers .bench/bin
+    make bench ARGS="--repo CLONE --tag v0.22.0 --policy policies/cog.toml"
 
 CPU is user plus system time of the process and its children. Each command runs once to warm the caches, then
 RUNS times; the median and the least are printed. Peers are whatever is found in the folder given by --peers

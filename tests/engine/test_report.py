@@ -1,0 +1,138 @@
+"""A look at a release as a document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from releaser.engine.report import problem, report
+from releaser.errors import ExternalError
+from releaser.model.status import ChannelRow, Shown, StatusReport
+from tests.engine.scene import CRATE, LINUX, MAC, TAP, Scene, content
+from tests.world import World
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """A release that is drafted and approved."""
+    return Scene(tmp_path).approved()
+
+
+def shown(scene: Scene) -> StatusReport:
+    view = scene.look()
+    return report(view, view.state)
+
+
+def channel(document: StatusReport, name: str) -> ChannelRow:
+    return next(r for r in (*document.publications, *document.downstream) if r.id == name)
+
+
+def wheels(world: World) -> None:
+    for name in (MAC, LINUX):
+        world.pypi.plant("coglet", "1.2.0", name, content(name))
+
+
+def lagging(world: World) -> None:
+    wheels(world)
+    world.pypi.index_lag = 60
+
+
+def undigested(world: World) -> None:
+    wheels(world)
+    world.pypi.digests = False
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "detail"),
+    [
+        pytest.param(lambda _: None, Shown.ABSENT, "", id="nothing yet"),
+        pytest.param(
+            lambda w: w.pypi.plant("coglet", "1.2.0", MAC, content(MAC)), Shown.PARTIAL, "1 of 2 files", id="a part"
+        ),
+        pytest.param(lagging, Shown.RECORDED, "not in the consumer's index yet", id="recorded"),
+        pytest.param(wheels, Shown.VISIBLE, "2 files, same digest", id="visible"),
+        pytest.param(
+            lambda w: w.pypi.plant("coglet", "1.2.0", MAC, b"other"), Shown.CONFLICT, f"other bytes: {MAC}", id="other"
+        ),
+        pytest.param(
+            lambda w: w.pypi.plant("coglet", "1.2.0", "extra.whl", b""),
+            Shown.CONFLICT,
+            "not ours: extra.whl",
+            id="extra",
+        ),
+        pytest.param(undigested, Shown.UNKNOWN, "listed without a digest", id="without a digest"),
+        pytest.param(
+            lambda w: setattr(w.pypi, "down", True), Shown.UNKNOWN, "pypi does not answer (no answer)", id="no answer"
+        ),
+    ],
+)
+def test_a_publication_is_what_its_registry_shows(
+    scene: Scene, change: Callable[[World], object], state: Shown, detail: str
+) -> None:
+    change(scene.world)
+    row = channel(shown(scene), "coglet-pypi")
+    assert (row.target, row.item) == ("pypi", "coglet 1.2.0")
+    assert (row.shown, row.detail) == (state, detail)
+
+
+@pytest.mark.parametrize(
+    ("change", "state"),
+    [
+        pytest.param(lambda _: None, Shown.ABSENT, id="nothing yet"),
+        pytest.param(lambda s: s.publish(), Shown.RECORDED, id="proposed"),
+        pytest.param(
+            lambda s: s.world.tap(TAP).branches["main"].update({"homebrew.rb": b"9.0.0 x"}), Shown.VISIBLE, id="ahead"
+        ),
+        pytest.param(
+            lambda s: (
+                s.world.tap(TAP).branches["main"].update({"homebrew.rb": f"1.2.0 {s.manifest.digest()}".encode()})
+            ),
+            Shown.VISIBLE,
+            id="merged",
+        ),
+        pytest.param(lambda s: setattr(s.world.casks, "down", True), Shown.UNKNOWN, id="no answer"),
+    ],
+)
+def test_a_package_manager_is_what_its_tap_shows(scene: Scene, change: Callable[[Scene], object], state: Shown) -> None:
+    change(scene)
+    row = channel(shown(scene), "homebrew")
+    assert (row.target, row.item, row.shown) == ("homebrew-cask", TAP, state)
+
+
+def test_the_document_names_the_release_and_the_next_command(scene: Scene) -> None:
+    document = shown(scene)
+    assert (document.repository, document.tag, document.version) == ("harbor/cog", "v1.2.0", "1.2.0")
+    assert (document.state, document.next) == ("approved", "releaser publish v1.2.0")
+    assert (document.manifest, document.draft) == (scene.manifest.digest(), True)
+    assert [p.id for p in document.publications] == [p.id for p in scene.manifest.publications]
+    assert {g.name for g in document.gates} >= {"tag", "checks", "approval", "world"}
+
+
+def test_what_waits_for_approval_says_which_digest_to_approve(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.drafted()
+    assert shown(scene).next == f"releaser approve v1.2.0 --digest {scene.manifest.digest()}"
+
+
+def test_a_document_is_read_back_as_it_was_written(scene: Scene) -> None:
+    scene.world.crates.refused = {"coglet"}
+    result = scene.publish()
+    document = report(result.view, result.state, result.problems)
+    assert StatusReport.parse(document.canonical(), "status") == document
+    assert [(p.code, p.found) for p in document.problems] == [("registry-refused", "400 not on this registry")]
+    assert channel(document, "coglet-crate").shown is Shown.ABSENT
+
+
+def test_a_problem_keeps_all_words_of_its_error() -> None:
+    error = ExternalError("code", "message", object=CRATE, found="this", wanted="that", hint="do")
+    row = problem(error)
+    assert (row.code, row.message, row.object, row.found, row.wanted, row.hint) == (
+        "code",
+        "message",
+        CRATE,
+        "this",
+        "that",
+        "do",
+    )
