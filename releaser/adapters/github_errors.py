@@ -150,7 +150,8 @@ class Failures:
                 retryable=False,
                 object=self._repository,
                 found=found,
-                hint="set GITHUB_TOKEN to a token that is valid now",
+                wanted="a token that is valid now",
+                hint="set GITHUB_TOKEN to a new one",
             )
         if status in (403, 404):
             return self.forbidden(found, needs)

@@ -6,7 +6,14 @@ import argparse
 
 
 def tag(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("tag", metavar="TAG", help="the release tag, such as v1.4.0-rc.1")
+    parser.add_argument("tag", metavar="TAG", type=_some, help="the release tag, such as v1.4.0-rc.1")
+
+
+def _some(text: str) -> str:
+    """An unset variable of a script is no tag."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
 
 
 def output(parser: argparse.ArgumentParser, *formats: str) -> None:

@@ -17,15 +17,16 @@ def repository(options: argparse.Namespace) -> str:
     from releaser.inspect.repository import Repository
 
     try:
-        found = Repository(Path()).remote_repository()
-    except ConfigError:
-        found = None
-    if found is None:
+        origin, why = Repository(Path()).remote_repository(), "no origin of the form OWNER/NAME here"
+    except ConfigError as error:
+        origin, why = None, error.message
+    if origin is None:
         raise ConfigError(
             "repository-unknown",
             "the repository on the forge is not known",
-            found="no --repository, no GITHUB_REPOSITORY, no origin remote here",
+            object=str(Path.cwd()),
+            found=f"no --repository, no GITHUB_REPOSITORY, {why}",
             wanted="OWNER/NAME",
             hint="add --repository OWNER/NAME",
         )
-    return found
+    return origin

@@ -111,7 +111,8 @@ class Wiring:
             raise ConfigError(
                 "repository-unknown",
                 "the repository on the forge is not known",
-                found="no origin remote and no GITHUB_REPOSITORY",
+                object="origin",
+                found="no --repository, no GITHUB_REPOSITORY, no origin of the form OWNER/NAME",
                 wanted="OWNER/NAME",
                 hint="add --repository OWNER/NAME",
             )

@@ -239,5 +239,6 @@ def _unreadable(path: Path, error: OSError) -> ConfigError:
         f"{path.name!a} cannot be read",
         object=ascii(str(path))[1:-1],
         found=error.strerror or str(error),
+        wanted="something to read",
         hint="check that it exists and that this user may read it",
     )

@@ -175,7 +175,16 @@ class Repository:
     def revision(self, name: str) -> str:
         """The commit that *name* (``HEAD``, a branch, an id) stands for; raises ConfigError ``revision-missing``."""
         words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-        return self._git(*words, fails="revision-missing").strip().decode("ascii")
+        if found := self._git(*words, fails=None).strip().decode("ascii"):
+            return found
+        raise ConfigError(
+            "revision-missing",
+            f"the repository has no commit {name!a}",
+            object=name,
+            found="nothing of this name",
+            wanted="a branch, a tag or a commit",
+            hint="git fetch --tags origin, or name another one",
+        )
 
     def source(self, tag: Tag, paths: Sequence[str], version_of: Callable[[str], Version | None]) -> Source:
         """The branches that hold *tag*'s commit, the versions that *paths* state there, and the other tags' versions.

@@ -56,6 +56,7 @@ class Document(BaseModel):
                 f"{source} is not a {cls.__name__.lower()} document",
                 object=".".join(str(part) for part in first["loc"]) or source,
                 found=first["msg"],
+                wanted="the document as `releaser` writes it",
                 hint="regenerate it with the releaser that reads it; do not edit it by hand",
             ) from error
         if (canonical := parsed.canonical()) != data:

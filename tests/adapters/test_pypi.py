@@ -56,10 +56,10 @@ def artifact_of(file: Path, kind: Kind = Kind.WHEEL) -> Artifact:
 def wheel(folder: Path, name: str = WHEEL, note: str = "", metadata: str = METADATA) -> Path:
     info = "acme_widget-1.0.0.dist-info"
     with zipfile.ZipFile(folder / name, "w") as archive:
-        archive.writestr("acme_widget.py", f"NOTE = {note!r}\n")
-        archive.writestr(f"{info}/METADATA", metadata.encode())
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
+        archive.writestr(zipfile.ZipInfo("acme_widget.py"), f"NOTE = {note!r}\n")
+        archive.writestr(zipfile.ZipInfo(f"{info}/METADATA"), metadata.encode())
+        archive.writestr(zipfile.ZipInfo(f"{info}/WHEEL"), "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(zipfile.ZipInfo(f"{info}/RECORD"), "")
     return folder / name
 
 

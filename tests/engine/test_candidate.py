@@ -133,9 +133,8 @@ def test_a_manifest_asks_for_exactly_what_its_policy_schedules(
 
 def test_under_another_policy_it_asks_in_vain(scene: Scene) -> None:
     """A manifest that claims another policy cannot be compared with it; then its approvals do not count."""
-    forged(
-        scene, widened(scene) | {"policy": scene.manifest.policy.model_copy(update={"digest": "sha256:" + "0" * 64})}
-    )
+    other = scene.manifest.policy.model_copy(update={"digest": "sha256:" + "0" * 64})
+    forged(scene, {**widened(scene), "policy": other})
     row = next(r for r in scene.look().rows if r.name == "approval")
     assert (row.status, row.found) == ("fail", policy_digest(POLICY.encode()))
 

@@ -179,9 +179,9 @@ class Stage:
         who |= {f"GIT_{role}_EMAIL": "tagger@example.invalid" for role in ("AUTHOR", "COMMITTER")}
         plain = {"PATH": os.environ["PATH"], "HOME": str(self.home), "GIT_CONFIG_NOSYSTEM": "1"}
         done = subprocess.run(
-            ["git", *arguments], cwd=self.checkout, env={**plain, **who}, check=True, capture_output=True, text=True
+            ["git", *arguments], cwd=self.checkout, env={**plain, **who}, check=True, capture_output=True
         )
-        return done.stdout.strip()
+        return done.stdout.decode(errors="replace").strip()
 
     def commit(self, files: Mapping[str, str | None], branch: str = "main") -> None:
         """Commit *files* (None deletes) to *branch* and push it; the commit's check is green."""

@@ -36,10 +36,10 @@ def wheel_bytes(name: str = "widget", version: str = "1.0", *, without: str = ""
     }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(f"{name}.py", f"NOTE = {note!r}\n")
+        archive.writestr(zipfile.ZipInfo(f"{name}.py"), f"NOTE = {note!r}\n")
         for member, text in members.items():
             if member != without:
-                archive.writestr(f"{info}/{member}", text)
+                archive.writestr(zipfile.ZipInfo(f"{info}/{member}"), text)
     return buffer.getvalue()
 
 

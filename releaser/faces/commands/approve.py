@@ -35,7 +35,12 @@ def run(options: argparse.Namespace) -> int:
     decision = Decision(options.command)
     if len(options.note) > 2000:
         raise ConfigError(
-            "note-too-long", "the note is too long", found=str(len(options.note)), wanted="2000 characters"
+            "note-too-long",
+            "the note is too long",
+            object="--note",
+            found=f"{len(options.note)} characters",
+            wanted="at most 2000",
+            hint="shorten it, or link to the long text",
         )
     wiring = Wiring(reporter(options.log_format), repository(options))
     with wiring.outside() as outside:

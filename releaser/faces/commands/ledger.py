@@ -28,6 +28,7 @@ def run(options: argparse.Namespace) -> int:
             object=options.file,
             found=error.strerror or str(error),
             wanted="a ledger file",
+            hint="name the file that `releaser publish --ledger FILE` wrote",
         ) from error
     records = list(verify(lines, options.file))
     if options.do == "show":

@@ -1,0 +1,129 @@
+"""This machine: time, threads, and a private place for files."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import threading
+from datetime import UTC, timedelta
+from pathlib import Path
+
+import pytest
+
+from releaser.adapters.local import SystemClock, TemporaryScratch, ThreadWorkers
+from releaser.engine.ports import Asset, RepositoryFacts
+from releaser.errors import ExternalError
+from releaser.model.manifest import Person
+from tests.world import Reporter, World
+
+BOT = Person(id=1, login="pipeline[bot]")
+DATA = b"the bytes of an artifact"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path, RepositoryFacts(7, "harbor/cog", "main"), BOT)
+
+
+@pytest.fixture
+def asset(world: World) -> Asset:
+    release = world.forge.create_draft("v1.2.0", "", "v1.2.0", "", False)
+    return world.forge.put(release.id, "cog_Linux_x86_64", DATA, BOT)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_copy_is_hashed_and_private(world: World, asset: Asset) -> None:
+    with TemporaryScratch(world.forge, Reporter()) as scratch:
+        copy = scratch.fetch(asset)
+        assert copy.file.read_bytes() == DATA
+        assert copy.file.name == asset.name
+        assert (copy.size, copy.sha256, copy.sha512) == (
+            len(DATA),
+            hashlib.sha256(DATA).hexdigest(),
+            hashlib.sha512(DATA).hexdigest(),
+        )
+        assert mode(copy.file.parent) == 0o700
+        assert mode(copy.file.parent.parent) == 0o700
+
+
+def test_the_digest_is_that_of_the_bytes_and_not_that_on_show(world: World, asset: Asset) -> None:
+    world.forge.tamper(next(iter(world.forge.held)), asset.name, b"other")
+    with TemporaryScratch(world.forge, Reporter()) as scratch:
+        assert scratch.fetch(asset).sha256 == hashlib.sha256(b"other").hexdigest()
+
+
+def test_a_copy_stays_the_one_that_was_hashed(world: World, asset: Asset) -> None:
+    with TemporaryScratch(world.forge, Reporter()) as scratch:
+        first = scratch.fetch(asset)
+        world.forge.tamper(next(iter(world.forge.held)), asset.name, b"other")
+        assert scratch.fetch(asset) == first
+        assert first.file.read_bytes() == DATA
+
+
+def test_a_small_asset_is_read_as_it_is_now(world: World, asset: Asset) -> None:
+    with TemporaryScratch(world.forge, Reporter()) as scratch:
+        assert scratch.read(asset, len(DATA)) == DATA
+        world.forge.tamper(next(iter(world.forge.held)), asset.name, b"other")
+        assert scratch.read(asset, len(DATA)) == b"other"
+
+
+def test_an_asset_that_is_too_large_is_not_read(world: World, asset: Asset) -> None:
+    before = len(world.power.calls)
+    with TemporaryScratch(world.forge, Reporter()) as scratch, pytest.raises(ExternalError) as caught:
+        scratch.read(asset, len(DATA) - 1)
+    assert (caught.value.code, caught.value.retryable) == ("asset-too-large", False)
+    assert len(world.power.calls) == before
+
+
+def test_nothing_is_left_when_the_run_ends(world: World, asset: Asset) -> None:
+    with TemporaryScratch(world.forge, Reporter()) as scratch:
+        file = scratch.fetch(asset).file
+        folder = file.parent.parent
+        scratch.read(asset, len(DATA))
+        assert sorted(folder.iterdir()) == [file.parent]
+    assert not folder.exists()
+
+
+def test_two_runs_have_two_places(world: World, asset: Asset) -> None:
+    with TemporaryScratch(world.forge, Reporter()) as one, TemporaryScratch(world.forge, Reporter()) as two:
+        assert one.fetch(asset).file != two.fetch(asset).file
+
+
+def test_results_come_in_the_order_of_the_items() -> None:
+    gate = threading.Barrier(3, timeout=10)
+
+    def work(number: int) -> int:
+        gate.wait()  # only side by side does anybody get past here
+        return number * number
+
+    assert ThreadWorkers(3).map(work, [3, 1, 2]) == [9, 1, 4]
+
+
+@pytest.mark.parametrize("items", [[], [1]], ids=["nothing", "one thing"])
+def test_little_work_needs_no_thread(items: list[int]) -> None:
+    assert ThreadWorkers().map(lambda _: threading.current_thread(), items) == [threading.current_thread()] * len(items)
+
+
+def test_one_failure_does_not_stop_the_others() -> None:
+    done: list[int] = []
+
+    def work(number: int) -> None:
+        if number < 2:
+            raise ExternalError(f"failure-{number}", "it failed")
+        done.append(number)
+
+    with pytest.raises(ExternalError) as caught:
+        ThreadWorkers(1).map(work, range(5))
+    assert caught.value.code == "failure-0"
+    assert done == [2, 3, 4]
+
+
+def test_the_clock_tells_universal_time_and_goes_on() -> None:
+    clock = SystemClock()
+    before = clock.now()
+    clock.sleep(0)
+    assert before.tzinfo is UTC
+    assert timedelta(0) <= clock.now() - before < timedelta(minutes=1)
