@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,7 @@ class Raised(ast.NodeVisitor):
         return values
 
 
+@cache
 def raised() -> Mapping[str, set[int]]:
     """Every code of an error with its exit codes; a gate's refusal has those of what it found."""
     found: dict[str, set[int]] = {f"gate-{gate}": {6, 4} if gate == "world" else {3, 4} for gate in GATES}
@@ -174,14 +176,20 @@ def test_every_command_is_one_that_the_parser_takes(page: Path) -> None:
         assert _parser(arguments).parse_args(arguments).command == arguments[0]
 
 
+def test_the_pages_show_every_step_of_a_release() -> None:
+    shown = {arguments[0] for page in PAGES for arguments in commands(page)}
+    assert shown >= {"plan", "assemble", "draft", "status", "approve", "reject", "publish", "ledger", "rehearse"}
+
+
 def test_every_command_is_in_the_reference() -> None:
     assert headings(DOCS / "cli.md") == [f"`releaser {name}`" for name in COMMANDS]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
-def test_every_policy_is_one_that_can_be_used(page: Path) -> None:
-    for text in (text for language, text in blocks(page) if language == "toml"):
-        assert Wiring(LineReporter()).read_policy(text, named(page)).publish
+@pytest.mark.parametrize("page", [README, DOCS / "policy.md"], ids=named)
+def test_the_shortest_policy_is_one_that_can_be_used(page: Path) -> None:
+    (text,) = [text for language, text in blocks(page) if language == "toml"]
+    assert len(text.splitlines()) == 4
+    assert Wiring(LineReporter()).read_policy(text, named(page)).publish
 
 
 def test_the_quick_start_is_two_commands() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from releaser.errors import Exit
 from releaser.model.document import canonical_json
 from releaser.model.version import Version
 from releaser.rehearsal.sample import POLICY, REPOSITORY, build
-from tests.faces.stage import QUICK, Ran, Stage, recompressed, rewheel
+from tests.faces.stage import QUICK, Ran, Stage, recompressed, rewheel, succeed
 
 WHEEL = "ternlet-0.9.0-py3-none-manylinux_2_17_x86_64.whl"
 SDK = "tern-0.9.0-py3-none-any.whl"
@@ -273,15 +274,16 @@ def test_a_gate_refuses_and_nothing_is_written(stage: Stage, row: Blocked) -> No
 
 
 @pytest.mark.parametrize("row", [b for b in BLOCKED if b.gate == "world"], ids=lambda row: row.id)
-def test_a_conflict_stops_an_approved_release_before_the_first_effect(approved: Stage, row: Blocked) -> None:
-    row.given(approved)
-    before = approved.effects(), approved.kept()
-    ran = approved.publish()
+def test_a_conflict_stops_an_approved_release_before_the_first_effect(stage: Stage, row: Blocked) -> None:
+    stage.draft().approve()
+    row.given(stage)
+    before = stage.effects(), stage.kept()
+    ran = stage.publish()
     assert ran.code == Exit.CONFLICT, ran.said
     assert row.found in parts(ran)["  found  "]
     assert set(parts(ran)) == set(EVIDENCE)
-    assert (approved.effects(), approved.kept()) == before
-    assert approved.status()["state"] == "needs human"
+    assert (stage.effects(), stage.kept()) == before
+    assert stage.status()["state"] == "needs human"
 
 
 # -- names of tags ------------------------------------------------------------------------------------------------
@@ -309,9 +311,7 @@ NAMES = {
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 @pytest.mark.parametrize("command", ["plan", "assemble", "status", "draft", "approve", "reject", "publish"])
-def test_a_strange_tag_is_refused_by_every_command_and_shown_escaped(
-    strange: Stage, command: str, name: str
-) -> None:
+def test_a_strange_tag_is_refused_by_every_command_and_shown_escaped(strange: Stage, command: str, name: str) -> None:
     options = {
         "plan": ("--artifacts", str(strange.dist)),
         "assemble": ("--artifacts", str(strange.dist)),
@@ -333,7 +333,7 @@ def test_a_strange_tag_is_refused_by_every_command_and_shown_escaped(
 
 
 @pytest.fixture(scope="module")
-def strange(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+def strange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A drafted release beside tags with every strange name that git accepts."""
     with Stage(tmp_path_factory.mktemp("strange")) as stage:
         stage.draft()
@@ -402,18 +402,16 @@ def typo_for_trial(stage: Stage) -> None:
 
 
 def tagger(stage: Stage) -> None:
-    stage.people["tagger"] = stage.people["reviewer-one"] | {
-        "GITHUB_TOKEN": stage.world.github.add_user("tagger", 501)
-    }
+    stage.people["tagger"] = stage.people["reviewer-one"] | {"GITHUB_TOKEN": stage.world.github.add_user("tagger", 501)}
 
 
 def started_by_reviewer_one(stage: Stage) -> None:
-    assert stage.assemble(GITHUB_ACTOR="reviewer-one", GITHUB_ACTOR_ID="502").code == Exit.DONE
-    assert stage.run("draft", stage.tag, "--artifacts", str(stage.dist)).code == Exit.DONE
+    succeed(stage.assemble(GITHUB_ACTOR="reviewer-one", GITHUB_ACTOR_ID="502"))
+    succeed(stage.run("draft", stage.tag, "--artifacts", str(stage.dist)))
 
 
 def rejected(stage: Stage) -> None:
-    assert stage.run("reject", stage.tag, "--digest", stage.digest, by="reviewer-two").code == Exit.DONE
+    succeed(stage.run("reject", stage.tag, "--digest", stage.digest, by="reviewer-two"))
 
 
 def handmade(change: Callable[[dict[str, object]], object], *, canonical: bool = True) -> Given:
@@ -430,7 +428,7 @@ def handmade(change: Callable[[dict[str, object]], object], *, canonical: bool =
 
 def widened(stage: Stage) -> None:
     """A draft whose release.json also sends the wheel to another package."""
-    assert stage.assemble().code == Exit.DONE
+    succeed(stage.assemble())
     manifest = json.loads((stage.dist / "release.json").read_bytes())
     extra = {**manifest["publications"][-1], "id": "more", "package": "terns"}
     handmade(lambda value: value["publications"].append(extra))(stage)  # type: ignore[attr-defined]
@@ -438,8 +436,7 @@ def widened(stage: Stage) -> None:
     kept = [line for line in sums if not line.endswith(" release.json")]
     kept.append(f"{stage.digest.removeprefix('sha256:')}  release.json")
     (stage.dist / "SHA256SUMS").write_text("\n".join(sorted(kept, key=lambda k: k.split("  ")[1])) + "\n")
-    ran = stage.run("draft", stage.tag, "--artifacts", str(stage.dist))
-    assert ran.code == Exit.DONE, ran.said
+    succeed(stage.run("draft", stage.tag, "--artifacts", str(stage.dist)))
 
 
 def no_publisher_for_npm(stage: Stage) -> None:
@@ -450,8 +447,20 @@ def no_publisher_for_the_index(stage: Stage) -> None:
     stage.world.oidc.claims |= {"environment": "staging"}
 
 
+def tagged(_: Stage) -> None:
+    """Where the sample begins."""
+
+
 def assembled(stage: Stage) -> None:
-    assert stage.assemble().code == Exit.DONE
+    succeed(stage.assemble())
+
+
+def drafted(stage: Stage) -> None:
+    stage.draft()
+
+
+def approved(stage: Stage) -> None:
+    stage.draft().approve()
 
 
 def special(make: Callable[[Path], object], name: str = BINARY) -> Given:
@@ -593,6 +602,11 @@ ASSEMBLED = [
     ),
 ]  # fmt: skip
 
+UNAPPROVED = Refused(
+    "publication without approval", PUBLISH, Exit.WAITING, "gate-approval",
+    "v0.9.0", "0/2 approvals", "2 of team:harbor/maintainers", "releaser approve v0.9.0 --digest sha256:",
+)  # fmt: skip
+
 DRAFTED = [
     Refused(
         "an approval of an older digest", f"approve {{tag}} --digest {OTHER}", Exit.REFUSED, "approval-stale",
@@ -645,10 +659,7 @@ DRAFTED = [
         "a note beyond measure", APPROVE + " --note " + "x" * 2001, Exit.USAGE, "note-too-long",
         "--note", "2001", "2000", "shorten", by="reviewer-one",
     ),
-    Refused(
-        "publication without approval", PUBLISH, Exit.WAITING, "gate-approval",
-        "v0.9.0", "0/2 approvals", "2 of team:harbor/maintainers", "releaser approve v0.9.0 --digest sha256:",
-    ),
+    UNAPPROVED,
     Refused(
         "publication after a rejection", PUBLISH, Exit.REFUSED, "gate-approval",
         "v0.9.0", "a rejection", "none", "a rejection is final", rejected,
@@ -750,25 +761,38 @@ def refuse(stage: Stage, row: Refused) -> None:
     assert (stage.effects(), stage.kept()) == before
 
 
-@pytest.mark.parametrize("row", TAGGED, ids=lambda row: row.id)
-def test_refused_before_anything_was_assembled(stage: Stage, row: Refused) -> None:
-    refuse(stage, row)
+REFUSED = [
+    pytest.param(reach, row, id=f"{reach.__name__}: {row.id}")
+    for reach, rows in ((tagged, TAGGED), (assembled, ASSEMBLED), (drafted, DRAFTED), (approved, APPROVED))
+    for row in rows
+]
 
 
-@pytest.mark.parametrize("row", ASSEMBLED, ids=lambda row: row.id)
-def test_refused_on_the_way_to_the_draft(stage: Stage, row: Refused) -> None:
-    assembled(stage)
-    refuse(stage, row)
+@pytest.mark.parametrize(("reach", "row"), REFUSED)
+def test_a_refusal_says_what_and_what_next_and_writes_nothing(
+    tmp_path: Path, undisturbed: Callable[[Given], Stage], reach: Given, row: Refused
+) -> None:
+    if row.given is nothing:
+        refuse(undisturbed(reach), row)
+    else:
+        with Stage(tmp_path) as stage:
+            reach(stage)
+            refuse(stage, row)
 
 
-@pytest.mark.parametrize("row", DRAFTED, ids=lambda row: row.id)
-def test_refused_on_the_draft(drafted: Stage, row: Refused) -> None:
-    refuse(drafted, row)
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Given], Stage]]:
+    """One world for each point that a release can have reached, for refusals that need no mischief."""
+    made: dict[Given, Stage] = {}
+    with ExitStack() as up:
 
+        def at(reach: Given) -> Stage:
+            if reach not in made:
+                made[reach] = up.enter_context(Stage(tmp_path_factory.mktemp(reach.__name__)))
+                reach(made[reach])
+            return made[reach]
 
-@pytest.mark.parametrize("row", APPROVED, ids=lambda row: row.id)
-def test_refused_after_approval(approved: Stage, row: Refused) -> None:
-    refuse(approved, row)
+        yield at
 
 
 def test_the_one_who_started_the_run_cannot_approve_it(stage: Stage) -> None:
@@ -798,17 +822,18 @@ def test_a_policy_weakened_on_the_tagged_commit_alone_has_no_effect(stage: Stage
     stage.commit({POLICY_FILE: strict})
     (row,) = (r for r in stage.plan("--format", "json").json()["gates"] if r["name"] == "approval")
     assert row["reason"].startswith("2 of team:harbor/maintainers")
-    refuse(stage.draft(), DRAFTED[-3])
+    refuse(stage.draft(), UNAPPROVED)
 
 
-def test_drafting_again_after_an_approval_voids_it(approved: Stage) -> None:
+def test_drafting_again_after_an_approval_voids_it(stage: Stage) -> None:
     """Other bytes need another draft; what was approved before counts for nothing."""
-    with approved.forge() as forge:
-        (release,) = forge.releases(approved.tag)
+    stage.draft().approve()
+    with stage.forge() as forge:
+        (release,) = forge.releases(stage.tag)
         for asset in release.assets:
             if asset.name in (BINARY, "release.json", "SHA256SUMS"):
                 forge.remove(asset)
-    (approved.dist / BINARY).write_text("rebuilt\n")
-    approved.draft()
-    assert approved.status()["state"] == "awaiting approval"
-    refuse(approved, DRAFTED[-3])
+    (stage.dist / BINARY).write_text("rebuilt\n")
+    stage.draft()
+    assert stage.status()["state"] == "awaiting approval"
+    refuse(stage, UNAPPROVED)
