@@ -37,7 +37,7 @@ def manifest_for(
     unasked = set(BEFORE_DRAFT) - {r.name for r in rows}
     if blocking or unasked or case.version is None or case.channel is None or case.facts.source is None:
         raise refusal(case.shown, blocking)
-    return _manifest(case, case.version, case.facts.source, repository, policy, initiator)
+    return compose(case, case.version, case.facts.source, repository, policy, initiator)
 
 
 def refusal(tag: str, rows: list[GateRow]) -> RefusedError:
@@ -54,7 +54,7 @@ def refusal(tag: str, rows: list[GateRow]) -> RefusedError:
     )
 
 
-def _manifest(
+def compose(
     case: Case,
     version: Version,
     source: Source,
@@ -62,6 +62,7 @@ def _manifest(
     policy: PolicyRef,
     initiator: Person | None,
 ) -> Manifest:
+    """The manifest that a case would get, whatever its gates say; raises RefusedError ``artifact-name-reserved``."""
     channel = case.policy.channel_for(version)
     artifacts = schedule.sorted_artifacts(case.policy, version, case.tag, case.artifacts)
     taken = [a.name for a in artifacts if a.name in (ASSET, CHECKSUMS) or a.name.startswith(APPROVAL_PREFIX)]

@@ -67,7 +67,7 @@ def candidate(
             object=tag,
             found="no draft and no release",
             wanted="a draft with release.json",
-            hint=f"releaser draft {tag} (a token without write access does not see drafts)",
+            hint=f"releaser draft {tag} --artifacts DIR (a token without write access does not see drafts)",
         )
     manifest = _manifest(outside, release, tag)
     missing, _ = compare(release, manifest)
@@ -78,7 +78,7 @@ def candidate(
             object=release.url,
             found=f"{len(missing)} missing: {missing[0]}",
             wanted="every file of release.json",
-            hint=f"releaser draft {tag}",
+            hint=f"releaser draft {tag} --artifacts DIR",
         )
     here = outside.forge.repository()
     if (manifest.repository.name.lower(), manifest.tag.name) != (here.name.lower(), tag) or (
@@ -99,7 +99,7 @@ def candidate(
             object=ASSET,
             found=manifest.policy.path,
             wanted=policy_path,
-            hint=f"releaser assemble {tag}, then draft again",
+            hint=f"delete the draft, releaser assemble {tag} --artifacts DIR, then draft again",
         )
     text = outside.forge.file(manifest.policy.path, outside.forge.commit_of(here.default_branch))
     if text is None:
@@ -127,7 +127,7 @@ def _manifest(outside: Outside, release: Release, tag: str) -> Manifest:
             object=release.url,
             found="no release.json",
             wanted="a complete draft",
-            hint=f"releaser draft {tag}",
+            hint=f"releaser draft {tag} --artifacts DIR",
         )
     return Manifest.parse(outside.scratch.read(asset, _MANIFEST_LIMIT), ASSET)
 
@@ -150,7 +150,7 @@ def _same_rights(manifest: Manifest, policy: Policy, registries: Registries) -> 
             object=ASSET,
             found=", ".join(p.id for p in manifest.publications) or "none",
             wanted=", ".join(getattr(s, "id", "") for s in scheduled) or "none",
-            hint=f"releaser assemble {manifest.tag.name}, then draft again",
+            hint=f"delete the draft, releaser assemble {manifest.tag.name} --artifacts DIR, then draft again",
         )
 
 
@@ -181,6 +181,7 @@ def ballot(outside: Outside, seen: Candidate, published: Published | None, *, be
         votes=tuple(sorted(votes, key=lambda v: (v.at, v.by.id))),
         now=outside.clock.now(),
         begun=begun,
+        author=next((a.by.id for a in files if a.name == ASSET and a.human), 0),
     )
 
 

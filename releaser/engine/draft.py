@@ -119,7 +119,7 @@ def draft(outside: Outside, manifest: Manifest, files: Mapping[str, Path], notes
             "draft-incomplete",
             "the forge does not show all uploaded files yet",
             object=release.url,
-            hint=f"releaser draft {tag.name}",
+            hint=f"releaser draft {tag.name} --artifacts DIR",
         )
     if complete.draft and not manifest.draft:
         return forge.publish(complete, latest=False)

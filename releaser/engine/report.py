@@ -8,7 +8,7 @@ from releaser.engine.states import NEXT, State, is_complete
 from releaser.engine.view import View
 from releaser.errors import ReleaserError
 from releaser.model.facts import Delivery, DeliveryState, Presence, Shelf, Unobserved
-from releaser.model.manifest import PlannedDelivery, PlannedPublication
+from releaser.model.manifest import ASSET, PlannedDelivery, PlannedPublication
 from releaser.model.status import ChannelRow, ProblemRow, Shown, StatusReport
 
 
@@ -24,6 +24,7 @@ def report(view: View, state: State, problems: Sequence[ReleaserError] = ()) -> 
         manifest=manifest.digest(),
         release=view.candidate.release.url,
         draft=view.candidate.release.draft,
+        assembled_by=next((a.by.login for a in view.candidate.release.assets if a.name == ASSET), ""),
         gates=view.rows,
         publications=tuple(_publication(p, view) for p in manifest.publications),
         downstream=tuple(_delivery(d, view.world.deliveries.get(d.id)) for d in manifest.downstream),

@@ -25,11 +25,11 @@ class State(StrEnum):
 
 
 NEXT: Mapping[State, str] = {
-    State.UNDRAFTED: "releaser assemble {tag} --artifacts DIR, then releaser draft {tag}",
+    State.UNDRAFTED: "releaser assemble {tag} --artifacts DIR, then releaser draft {tag} --artifacts DIR",
     State.DRAFTED: "releaser approve {tag} --digest {digest}",
     State.APPROVED: "releaser publish {tag}",
     State.REJECTED: "choose a new version; a rejection is final for these bytes",
-    State.VOIDED: "releaser plan {tag} says what changed; draft and approve again",
+    State.VOIDED: "delete the draft, then assemble, draft and approve again",
     State.PUBLISHING: "releaser publish {tag}",
     State.RELEASED: "nothing: every channel shows the approved bytes",
     State.PARTIAL: "mend what the refusal names, then releaser publish {tag}",

@@ -101,5 +101,16 @@ def objections(
     )
 
 
+def delivery_objections(dispatchers: Mapping[str, Dispatcher], manifest: Manifest) -> tuple[Objection, ...]:
+    """Why a release could not be rendered for its package managers. Pure."""
+    return tuple(
+        Objection(
+            entry.id, entry.kind, found, "a release that it can be rendered from", "mend [downstream] in the policy"
+        )
+        for entry in manifest.downstream
+        for found in dispatchers[entry.kind].objections(entry, manifest)
+    )
+
+
 def _failed(error: ReleaserError) -> Unobserved:
     return Unobserved(f"{error.message} ({error.found})" if error.found else error.message, failed=True)

@@ -40,7 +40,7 @@ def record_for(seen: Candidate, decision: Decision, digest: str, note: str) -> A
             object=seen.manifest.policy.path,
             found=seen.policy_digest,
             wanted=seen.manifest.policy.digest,
-            hint=f"releaser assemble {tag}, then draft and approve again",
+            hint=f"delete the draft, releaser assemble {tag} --artifacts DIR, then draft and approve again",
         )
     return Approval(
         repository=seen.manifest.repository.name,

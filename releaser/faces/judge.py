@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from releaser.engine import survey
+from releaser.engine.assemble import compose
 from releaser.engine.planner import case_for, plan
 from releaser.errors import ConfigError
 from releaser.model.document import Sha256
 from releaser.model.facts import Facts, Source, Tag, Unobserved, World
-from releaser.model.manifest import PolicyRef
+from releaser.model.manifest import Manifest, PolicyRef, RepositoryRef
 from releaser.model.policy import DEFAULT_PATH, Policy, policy_digest
 from releaser.policy.tag import GRAMMAR
 
@@ -144,12 +145,25 @@ class Judge:
         source = self.source()
         facts = Facts(source=source, artifacts=self.inspected(folder))
         case = case_for(self.policy, self._tag, facts, self.wiring.known)
+        manifest = self._manifest(case)
         objections = survey.objections(self.wiring.registries, case.publications, case.artifacts)
-        world = self._world(case, source) if online else _offline(case)
+        if manifest is not None:
+            objections += survey.delivery_objections(self.wiring.dispatchers, manifest)
+        world = self._world(case, source, manifest) if online else _offline(case)
         case = replace(case, facts=replace(facts, objections=objections, world=world))
         return Judged(case, plan(case, self.repository or "(no remote)", self.policy_ref.digest))
 
-    def _world(self, case: Case, source: Source | None) -> World:
+    def _manifest(self, case: Case) -> Manifest | None:
+        """What would be assembled, where enough is known to say it; only looked at, never written."""
+        source, artifacts, channel = case.facts.source, case.facts.artifacts, case.channel
+        if case.version is None or source is None or isinstance(artifacts, Unobserved) or channel is None:
+            return None
+        if channel not in self.policy.channels:
+            return None
+        here = RepositoryRef(name=self.repository or "unknown/unknown")
+        return compose(case, case.version, source, here, self.policy_ref, None)
+
+    def _world(self, case: Case, source: Source | None, manifest: Manifest | None) -> World:
         if source is None:
             return World()
         artifacts = {a.artifact.name: a.artifact for a in case.artifacts}
@@ -158,6 +172,9 @@ class Judge:
             tag=survey.tag_at(wiring.forge, self._tag) if source.tag.object else _OFFLINE,
             checks=survey.checks_on(wiring.forge, source.tag.commit, self.policy.checks.required),
             shelves=survey.shelves(wiring.registries, wiring.workers, case.publications, artifacts),
+            deliveries=survey.deliveries(wiring.dispatchers, wiring.workers, manifest.downstream, manifest)
+            if manifest
+            else {},
         )
 
 

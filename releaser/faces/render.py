@@ -143,7 +143,8 @@ def status_text(report: StatusReport, out: Console) -> None:
     from rich.text import Text
 
     out.print(Text(f"{shown(report.repository)}  {shown(report.tag)}  {report.state.upper()}", style="bold"))
-    out.print(Text(f"{shown(report.release)}  {'draft' if report.draft else 'public'}  {report.manifest}"))
+    how = "draft" if report.draft else "public"
+    out.print(Text(f"{shown(report.release)}  {how}  {report.manifest}, put there by {shown(report.assembled_by)}"))
     out.print()
     channels = (*report.publications, *report.downstream)
     if channels:

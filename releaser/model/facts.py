@@ -129,6 +129,7 @@ class Shelf:
 class Ballot:
     """The votes on a release at one moment, with the digests that count.
 
+    ``author`` is the number of the person who put ``release.json`` on the release, 0 where a job did that.
     ``begun`` is True once a registry shows our bytes: from then on an approval no longer expires (T30).
     """
 
@@ -137,6 +138,7 @@ class Ballot:
     votes: tuple[Vote, ...]
     now: datetime
     begun: bool = False
+    author: int = 0
 
 
 @dataclass(frozen=True, slots=True)

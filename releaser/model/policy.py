@@ -122,7 +122,7 @@ class Publication(Section):
     """One package at one registry."""
 
     registry: str
-    """The registry: see the reference for the known ones."""
+    """The registry's name."""
     package: str | None = None
     """The package's name there; the publication's own name by default."""
     files: Strings
@@ -141,7 +141,7 @@ class Downstream(Section):
     model_config = ConfigDict(extra="allow")
 
     kind: str
-    """The package manager and format: see the reference for the known ones."""
+    """The package manager and the form of its file."""
     repository: str = Field(pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$")
     """The tap or bucket, as `OWNER/NAME`."""
     via: Literal["pull-request", "commit"] = "pull-request"
@@ -294,6 +294,13 @@ def _problems(
             yield from _unknown((*key, "registry"), (publication.registry,), registries)
         yield from _unknown((*key, "files"), publication.files, policy.artifacts)
         yield from _unknown((*key, "needs"), publication.needs, policy.publish)
+    environments = {p.environment for p in policy.publish.values() if p.environment}
+    if len(environments) > 1:
+        yield PolicyProblem(
+            ("publish",),
+            "several environments: " + ", ".join(sorted(environments)),
+            "one for all publications: a release is published by one job, and a job has one environment",
+        )
     yield from _cycle(policy)
     for name, downstream in policy.downstream.items():
         key = ("downstream", name)

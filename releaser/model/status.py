@@ -55,6 +55,7 @@ class StatusReport(Document):
     manifest: str
     release: str
     draft: bool
+    assembled_by: str
     gates: tuple[GateRow, ...]
     publications: tuple[ChannelRow, ...]
     downstream: tuple[ChannelRow, ...]

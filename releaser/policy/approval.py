@@ -27,13 +27,18 @@ class Tally:
     doubtful: tuple[str, ...] = ()
 
 
-def excluded(rule: ApprovalRule, manifest: Manifest, voter: Voter) -> str:
-    """Why the rule leaves *voter* out of this release, empty when it does not."""
+def excluded(rule: ApprovalRule, manifest: Manifest, voter: Voter, author: int) -> str:
+    """Why the rule leaves *voter* out of this release, empty when it does not.
+
+    Whoever put the manifest on the release by hand started it, whatever the manifest says (`Ballot.author`).
+    """
     tagger = manifest.tag.tagger.lower()
     if "tagger" in rule.exclude and tagger and tagger in {e.lower() for e in voter.emails}:
         return "tagged this release"
     if "initiator" in rule.exclude and manifest.initiator is not None and manifest.initiator.id == voter.id:
         return "started this release"
+    if "initiator" in rule.exclude and author == voter.id:
+        return "put this release's manifest there by hand"
     return ""
 
 
@@ -50,7 +55,7 @@ def unfit(vote: Vote, rule: ApprovalRule, ballot: Ballot, manifest: Manifest) ->
         return "was given under another policy"
     if not reject and not ballot.begun and ballot.now - vote.at >= rule.lifetime:
         return f"expired after {rule.expires}"
-    if not reject and (reason := excluded(rule, manifest, vote.by)):
+    if not reject and (reason := excluded(rule, manifest, vote.by, ballot.author)):
         return reason
     if vote.by.roles is not None and not vote.by.roles & set(rule.approvers):
         return "is not an approver"
@@ -94,7 +99,7 @@ def approval_row(rule: ApprovalRule, ballot: Ballot, manifest: Manifest) -> Gate
             "the policy was changed after this release was assembled",
             found=ballot.policy,
             wanted=manifest.policy.digest,
-            hint=f"releaser assemble {manifest.tag.name}, then draft and approve again",
+            hint=f"delete the draft; releaser assemble {manifest.tag.name} --artifacts DIR; draft and approve again",
         )
     if count.rejected:
         return row.fail(

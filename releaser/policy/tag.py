@@ -110,7 +110,7 @@ def _object(case: Case, row: Row, source: Source) -> Iterator[GateRow]:
             wanted=f"{seen.object[:12]} on {seen.commit[:12]}",
             hint=f"git push origin refs/tags/{case.tag}",
         )
-    elif (remote.object, remote.commit) != (seen.object, seen.commit):
+    elif (remote.object, remote.commit, remote.tagger) != (seen.object, seen.commit, seen.tagger):
         yield row.fail(
             "the tag was moved",
             found=f"{remote.object[:12]} on {remote.commit[:12]} at the forge",

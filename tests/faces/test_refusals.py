@@ -101,6 +101,11 @@ def wheel_of_the_next_version(stage: Stage) -> None:
             file.rename(stage.dist / file.name)
 
 
+def no_pyproject(stage: Stage) -> None:
+    stage.commit({"pyproject.toml": None})
+    stage.retag()
+
+
 def check_failed(stage: Stage) -> None:
     stage.world.github.set_check(REPOSITORY, stage.git("rev-parse", "HEAD"), "ci-complete", "failure")
 
@@ -151,7 +156,7 @@ BLOCKED = [
     ),
     Blocked(
         "a manifest that is gone",
-        lambda s: (s.commit({"pyproject.toml": None}), s.retag()),
+        no_pyproject,
         "lockstep",
         "pyproject.toml",
         "does not exist",
@@ -402,7 +407,10 @@ def typo_for_trial(stage: Stage) -> None:
 
 
 def tagger(stage: Stage) -> None:
-    stage.people["tagger"] = stage.people["reviewer-one"] | {"GITHUB_TOKEN": stage.world.github.add_user("tagger", 501)}
+    stage.people["tagger"] = {
+        **stage.people["reviewer-one"],
+        "GITHUB_TOKEN": stage.world.github.add_user("tagger", 501),
+    }
 
 
 def started_by_reviewer_one(stage: Stage) -> None:
@@ -553,8 +561,8 @@ TAGGED = [
         REPOSITORY, "Bad credentials", "", "GITHUB_TOKEN", environ={"GITHUB_TOKEN": "ghp_" + "0" * 36},
     ),
     Refused(
-        "a ledger that is not there", "ledger verify {ledger}", Exit.USAGE, "ledger-unreadable",
-        "ledger.jsonl", "No such file", "a ledger file", "releaser publish",
+        "a ledger that is not there", "ledger verify {home}/none.jsonl", Exit.USAGE, "ledger-unreadable",
+        "none.jsonl", "No such file", "a ledger file", "releaser publish",
     ),
     Refused(
         "a number of seconds that is none", PUBLISH + " --poll soon", Exit.USAGE, "usage",
