@@ -103,7 +103,10 @@ class _Version(argparse.Action):
     """Looks the installed version up only when it is asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        print(f"releaser {version('releaser-gates')}")
+        try:
+            print(f"releaser {version('releaser-gates')}")
+        except PackageNotFoundError:
+            print("releaser from a source tree")
         parser.exit()

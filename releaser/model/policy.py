@@ -294,10 +294,10 @@ def _problems(
             yield from _unknown((*key, "registry"), (publication.registry,), registries)
         yield from _unknown((*key, "files"), publication.files, policy.artifacts)
         yield from _unknown((*key, "needs"), publication.needs, policy.publish)
-    environments = {p.environment for p in policy.publish.values() if p.environment}
+    environments = {p.environment: name for name, p in policy.publish.items() if p.environment}
     if len(environments) > 1:
         yield PolicyProblem(
-            ("publish",),
+            ("publish", list(environments.values())[-1], "environment"),
             "several environments: " + ", ".join(sorted(environments)),
             "one for all publications: a release is published by one job, and a job has one environment",
         )

@@ -17,8 +17,6 @@ from releaser.rehearsal.world import World
 from tests.e2e.clients import Cargo, Git, Npm, Pip, cask_digests
 from tests.e2e.commands import environment, release, run
 
-pytestmark = pytest.mark.clients
-
 
 @dataclass(frozen=True)
 class Released:
@@ -47,18 +45,21 @@ def public_asset(released: Released, name: str) -> bytes:
     return httpx.get(url, follow_redirects=True, trust_env=False).raise_for_status().content
 
 
+@pytest.mark.clients
 def test_pip_installs_the_package_and_the_native_half_it_needs(released: Released, tmp_path: Path) -> None:
     pip = Pip(released.world, tmp_path)
     pip.install("tern==0.9.0")
     assert pip.python("-c", "import tern; print(tern.PLATFORM)").strip() in sample.PLATFORMS
 
 
+@pytest.mark.clients
 def test_pip_finds_no_wheel_of_another_version(released: Released, tmp_path: Path) -> None:
     pip = Pip(released.world, tmp_path)
     with pytest.raises(pytest.fail.Exception, match=r"No matching distribution found for tern==0\.8"):
         pip.install("tern==0.8.*")
 
 
+@pytest.mark.clients("cargo")
 def test_cargo_builds_a_program_with_the_crate(released: Released, tmp_path: Path) -> None:
     cargo = Cargo(released.world, tmp_path)
     cargo.add("ternlet@=0.9.0")
@@ -66,12 +67,14 @@ def test_cargo_builds_a_program_with_the_crate(released: Released, tmp_path: Pat
     assert cargo.checksum("ternlet") == released.sha256("ternlet-0.9.0.crate")
 
 
+@pytest.mark.clients("npm", "node")
 def test_npm_installs_the_client(released: Released, tmp_path: Path) -> None:
     npm = Npm(released.world, tmp_path)
     npm.install("@harbor/tern@0.9.0")
     assert npm.node("console.log(require('@harbor/tern'))") == "0.9.0\n"
 
 
+@pytest.mark.clients("git")
 def test_the_tap_offers_every_program_under_its_own_digest(released: Released, tmp_path: Path) -> None:
     clone = Git(tmp_path).clone(f"{released.world.github.url}/{sample.TAP}.git")
     cask = (clone / "Casks" / "tern.rb").read_text()
@@ -81,6 +84,7 @@ def test_the_tap_offers_every_program_under_its_own_digest(released: Released, t
         assert hashlib.sha256(public_asset(released, name)).hexdigest() == released.sha256(name)
 
 
+@pytest.mark.clients("sha256sum")
 def test_the_public_files_match_the_checksum_file(released: Released, tmp_path: Path) -> None:
     manifest = Manifest.parse(public_asset(released, ASSET), ASSET)
     names = [ASSET, *(artifact.name for artifact in manifest.artifacts)]

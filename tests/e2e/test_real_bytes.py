@@ -26,7 +26,7 @@ from releaser.rehearsal.world import World
 from tests.e2e.clients import Cargo, Git, Npm, Pip, cask_digests
 from tests.e2e.commands import DOWNLOADS, ROOT, download, environment, release, run
 
-pytestmark = [pytest.mark.clients, pytest.mark.downloads]
+pytestmark = pytest.mark.downloads
 
 OWNER_ID = 9200
 COG, CRATE, PACKAGE, TAP = "replicate/cog", "replicate/itoa", "replicate/is-number", "replicate/homebrew-tap"
@@ -188,6 +188,7 @@ def cog(stage: Stage) -> Sample:
     return stage.release(f"{COG}@0.17.0", "pypi", {**COG_FILES, DEFAULT_PATH: cog_policy()}, artifacts)
 
 
+@pytest.mark.clients
 @pytest.mark.usefixtures("cog")
 def test_pip_installs_cog_and_coglet_from_the_world(stage: Stage, tmp_path: Path) -> None:
     wheelhouse = DOWNLOADS / "wheelhouse"
@@ -220,6 +221,7 @@ def test_the_index_and_the_release_hold_every_file_as_it_was(stage: Stage, cog: 
                 assert hashlib.sha256(client.get(url).raise_for_status().content).hexdigest() == digest
 
 
+@pytest.mark.clients("git")
 def test_the_tap_is_offered_a_cask_with_the_digests_of_the_programs(stage: Stage, cog: Sample, tmp_path: Path) -> None:
     clone = Git(tmp_path).clone(f"{stage.world.github.url}/{TAP}.git", "--branch", "releaser/cog-0.17.0")
     cask = (clone / "Casks" / "cog.rb").read_text()
@@ -227,6 +229,7 @@ def test_the_tap_is_offered_a_cask_with_the_digests_of_the_programs(stage: Stage
     assert set(cask_digests(cask)) == {sha256(cog.artifacts / name) for name in PROGRAMS}
 
 
+@pytest.mark.clients("cargo")
 def test_cargo_builds_with_the_real_crate(stage: Stage, tmp_path: Path) -> None:
     crate = download("itoa-1.0.15.crate")
     stage.world.crates.add_package("itoa")
@@ -241,6 +244,7 @@ def test_cargo_builds_with_the_real_crate(stage: Stage, tmp_path: Path) -> None:
     assert cargo.checksum("itoa") == sha256(crate)
 
 
+@pytest.mark.clients("npm", "node")
 def test_npm_installs_the_real_package(stage: Stage, tmp_path: Path) -> None:
     package = download("is-number-7.0.0.tgz")
     stage.world.npm.add_package("is-number")

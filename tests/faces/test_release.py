@@ -105,7 +105,7 @@ def test_the_ledger_tells_every_effect_with_its_end(released: Stage) -> None:
     ended = {r["body"]["effect"] for r in records if r["kind"] == "outcome" and r["body"]["result"] == "done"}
     assert meant == ended
     assert len(meant) == 1 + sum(FILES.values()) + 1  # the release itself, each file, the tap
-    assert [r["body"]["state"] for r in records if r["kind"] == "state"][0] == "released"
+    assert next(r["body"]["state"] for r in records if r["kind"] == "state") == "released"
 
 
 def test_status_tells_the_state_and_the_next_command_on_the_way(stage: Stage) -> None:

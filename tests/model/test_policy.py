@@ -363,6 +363,15 @@ def test_the_worked_policies_can_be_read(path: Path) -> None:
             id="public at once and one publication",
         ),
         pytest.param(
+            FOUR_LINES
+            + 'environment = "one"\n[publish.other]\nregistry = "npm"\nfiles = "dist"\nenvironment = "two"\n',
+            9,
+            "several environments: one, two",
+            "one for all publications",
+            "schema policy",
+            id="a job in two environments",
+        ),
+        pytest.param(
             TAP + 'channels = ["dev"]\n[channels.dev]\nbranches = "*"\ndraft = false\npublish = []\n',
             7,
             "dev releases, which nobody approves",

@@ -209,3 +209,21 @@ def test_a_policy_that_drops_approval_later_does_not_free_what_was_drafted(chang
     row = one(tuple(approval(case(text=_UNAPPROVED, world=World(ballot=now), manifest=release))))
     assert row.status is Status.FAIL
     assert row.reason == "the policy was changed after this release was assembled"
+
+
+@pytest.mark.parametrize(
+    ("author", "rule", "status"),
+    [
+        pytest.param(GRACE.id, ONE, Status.WAIT, id="the approver put the manifest there by hand"),
+        pytest.param(LIN.id, ONE, Status.PASS, id="somebody else did"),
+        pytest.param(0, ONE, Status.PASS, id="a job did"),
+        pytest.param(GRACE.id, ApprovalRule(exclude=("tagger",)), Status.PASS, id="the policy lets initiators approve"),
+    ],
+)
+def test_who_drafts_by_hand_does_not_approve(author: int, rule: ApprovalRule, status: Status) -> None:
+    """Otherwise a hand-made manifest that names no initiator would free its maker from the exclusion."""
+    nameless = manifest()
+    votes = replace(ballot(nameless, vote(GRACE, nameless)), author=author)
+    row = approval_row(rule, votes, nameless)
+    assert row.status is status
+    assert ("by hand" in row.found) == (status is Status.WAIT)

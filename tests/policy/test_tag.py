@@ -131,6 +131,7 @@ def test_the_version_keeps_its_place_beside_earlier_tags(
         pytest.param(tag_object(commit=OTHER), Status.FAIL, "moved", id="it was moved to another commit"),
         pytest.param(tag_object(object=OTHER), Status.FAIL, "moved", id="made anew on the same commit"),
         pytest.param(tag_object(object=COMMIT), Status.FAIL, "moved", id="replaced by a lightweight tag"),
+        pytest.param(tag_object(tagger="eve@example.invalid"), Status.FAIL, "moved", id="its tagger was left out"),
     ],
 )
 def test_the_tag_is_the_one_at_the_forge(remote: Tag | Unobserved | None, status: Status, reason: str) -> None:
