@@ -29,6 +29,16 @@ COMMANDS = {
     "version": "one version in every ecosystem's spelling",
     "schema": "the JSON Schemas of policy and documents",
 }
+EXITS = """\
+exit codes:
+  0  done
+  1  a bug of releaser
+  2  the command line, the policy file or the repository cannot be used
+  3  refused by a rule; nothing was changed
+  4  waiting: for an approval, an index or a person
+  5  something outside failed; running the same command again is safe
+  6  conflict: other bytes are out there under our name
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,7 +95,8 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="releaser",
         description="Release orchestration with approval gates: one version, every registry, the approved bytes.",
-        epilog="exit codes: 0 done, 1 bug, 2 usage or policy file, 3 refused, 4 waiting, 5 outside failure, 6 conflict",
+        epilog=EXITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the installed version and exit")
