@@ -27,7 +27,8 @@ from releaser.model.facts import (
 from releaser.model.manifest import Manifest, Person, PolicyRef, RepositoryRef
 from releaser.model.plan import GateRow, Status
 from releaser.model.policy import Policy, policy_digest
-from releaser.model.version import Ecosystem, Version
+from releaser.model.spelling import Ecosystem
+from releaser.model.version import Version
 from releaser.policy.case import Case
 from releaser.policy.decide import settle
 

@@ -37,7 +37,8 @@ from releaser.model.artifact import Artifact, Inspected, Kind
 from releaser.model.facts import CheckState, Delivery, DeliveryState, Listing, Objection, Tag
 from releaser.model.manifest import Manifest, Person, PlannedDelivery, PlannedPublication
 from releaser.model.policy import DEFAULT_PATH
-from releaser.model.version import Ecosystem, Version
+from releaser.model.spelling import Ecosystem
+from releaser.model.version import Version
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -23,14 +23,14 @@ from urllib.parse import quote, urlsplit
 from pydantic import BaseModel, Field, ValidationError
 
 from releaser.adapters.endpoints import AUDIENCE, Endpoints
-from releaser.adapters.http import LOOPBACK, Body, Client, Reply, plain
+from releaser.adapters.http import LOOPBACK, Body, Client, Reply, conceal, plain
 from releaser.adapters.oidc import exchange, exchange_refused
 from releaser.engine.ports import Credential, Identity, Receipt, Sent
 from releaser.errors import ExternalError
 from releaser.model.artifact import Artifact, Inspected, Kind
 from releaser.model.facts import Listing, Objection
 from releaser.model.manifest import PlannedPublication
-from releaser.model.version import Ecosystem
+from releaser.model.spelling import Ecosystem
 
 ARCHIVE_LIMIT: Final = 10 << 20  # bytes
 UNPACKED_LIMIT: Final = 512 << 20  # bytes
@@ -181,7 +181,7 @@ class Crates:
                 f"publish the first version of {package} by hand, then register this repository, workflow and "
                 "environment in the crate's settings, Trusted Publishing",
             )
-        return Credential(reply.read(_Minted).token, self._client.clock.now().timestamp() + TOKEN_LIFE)
+        return Credential(conceal(reply.read(_Minted).token), self._client.clock.now().timestamp() + TOKEN_LIFE)
 
     def discard(self, credential: Credential) -> None:
         """Revoke the token; a token that cannot be revoked ends by itself."""

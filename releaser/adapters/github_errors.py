@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from releaser.adapters.http import plain
+from releaser.adapters.http import conceal, plain
 from releaser.errors import ExternalError, ReleaserError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Failures:
 
     def __init__(self, repository: str, token: str) -> None:
         self._repository = repository
-        self._token = token
+        conceal(token)
 
     def translated(self, error: Exception, needs: str, *, write: bool) -> ExternalError:
         """*error* as ours. *needs* is the permission to ask for; a *write* without an answer has an unknown outcome.
@@ -177,4 +177,4 @@ class Failures:
         )
 
     def _redacted(self, text: str) -> str:
-        return plain(text.replace(self._token, "[redacted]") if self._token else text)
+        return plain(text)

@@ -20,7 +20,8 @@ from releaser.errors import ConfigError, RefusedError
 from releaser.model.artifact import Kind
 from releaser.model.manifest import Manifest
 from releaser.model.policy import Section
-from releaser.model.version import Ecosystem, Version, spell
+from releaser.model.spelling import Ecosystem, spell
+from releaser.model.version import Version
 
 Platform = Literal["macos-arm64", "macos-x86_64", "linux-arm64", "linux-x86_64"]
 PLATFORMS: tuple[Platform, ...] = ("macos-arm64", "macos-x86_64", "linux-arm64", "linux-x86_64")

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
@@ -36,7 +37,9 @@ WRITE_WAIT = 600.0  # seconds: crates.io asks for up to ten minutes between new 
 DEADLINE = timedelta(minutes=5)  # for a whole answer, however steadily it drips
 CHUNK = 3 << 18  # bytes; a multiple of three, so that Base64 needs no padding in between
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+SHORTEST = 12  # characters of a secret; less would redact common words
 
+_URLSAFE = str.maketrans("+/", "-_")
 _READS = frozenset({"GET", "HEAD"})
 _REFUSALS = frozenset({400, 401, 403, 404, 409, 413, 422})
 # By prefix (X190… is Base64 of "__token__", JWTs begin with eyJ), then by the header they stand in.
@@ -48,8 +51,29 @@ _SECRET = re.compile(
 )
 
 
+_concealed: set[str] = set()
+
+
+def conceal(secret: str) -> str:
+    """*secret*, which `redact` finds by its value from now on: as it is, in an address, and in Base64 (T40).
+
+    Base64 depends on what stands before: each of three offsets gives other letters, of which those at the ends,
+    shared with the neighbours, are left out.
+    """
+    if len(secret) >= SHORTEST:
+        _concealed.update((secret, quote(secret, safe="")))
+        for offset, shared in enumerate((0, 2, 3)):
+            inner = base64.b64encode(bytes(offset) + secret.encode()).decode().rstrip("=")[shared:-1]
+            _concealed.update((inner, inner.translate(_URLSAFE)))
+    return secret
+
+
 def redact(text: str) -> str:
-    """*text* without anything that has the form of a credential: by its prefix or by the header it stands in."""
+    """*text* without what was concealed, and without anything that has the form of a credential: by its prefix or
+    by the header it stands in.
+    """
+    for secret in tuple(_concealed):
+        text = text.replace(secret, "[redacted]")
     return _SECRET.sub("[redacted]", text)
 
 

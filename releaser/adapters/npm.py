@@ -23,14 +23,14 @@ from urllib.parse import quote, urlsplit
 from pydantic import BaseModel, Field
 
 from releaser.adapters.endpoints import Endpoints
-from releaser.adapters.http import Base64, Body, Client, Reply, plain
+from releaser.adapters.http import Base64, Body, Client, Reply, conceal, plain
 from releaser.adapters.oidc import exchange_refused
 from releaser.engine.ports import Credential, Identity, Receipt, Sent
 from releaser.errors import ExternalError
 from releaser.model.artifact import Artifact, Inspected, Kind
 from releaser.model.facts import Listing, Objection
 from releaser.model.manifest import PlannedPublication
-from releaser.model.version import Ecosystem
+from releaser.model.spelling import Ecosystem
 
 SIZE_LIMIT: Final = 200 << 20  # bytes; undocumented, 413 was seen from about here on
 TOKEN_LIFE = 3600.0  # seconds
@@ -136,7 +136,7 @@ class Npm:
                 "environment, letter by letter, in the package's settings, Trusted Publisher; hosted runners only",
             )
         minted = reply.read(_Minted)
-        return Credential(minted.token, _expiry(minted.expires, self._client.clock.now()))
+        return Credential(conceal(minted.token), _expiry(minted.expires, self._client.clock.now()))
 
     def discard(self, credential: Credential) -> None:
         """Nothing: tokens of trusted publishers end by themselves."""

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
-from releaser.adapters.http import Client, Reply, plain
+from releaser.adapters.http import Client, Reply, conceal, plain
 from releaser.errors import ConfigError, ExternalError
 
 REQUEST_URL = "ACTIONS_ID_TOKEN_REQUEST_URL"
@@ -33,7 +33,7 @@ class ActionsIdentity:
     def __init__(self, client: Client, request_url: str, request_token: str) -> None:
         self._client = client
         self._url = request_url
-        self._token = request_token
+        self._token = conceal(request_token)
 
     def token(self, audience: str) -> str:
         """A fresh identity token for *audience*; raises ExternalError ``identity-refused`` when there is none."""
@@ -45,7 +45,7 @@ class ActionsIdentity:
         )
         if reply.status != 200:
             raise _refused(f"{reply.status} {reply.said}", "200")
-        jwt = reply.read(_Issued).value
+        jwt = conceal(reply.read(_Issued).value)
         if (found := claims(jwt).get("aud")) != audience:
             raise _refused(f"an identity for {found!r}", f"an identity for {audience!r}")
         return jwt

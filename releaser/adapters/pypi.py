@@ -19,13 +19,13 @@ from urllib.parse import quote
 from pydantic import BaseModel, Field
 
 from releaser.adapters.endpoints import Endpoints
-from releaser.adapters.http import Body, Client, Reply, plain
+from releaser.adapters.http import Body, Client, Reply, conceal, plain
 from releaser.adapters.oidc import exchange, exchange_refused
 from releaser.engine.ports import Credential, Identity, Receipt, Sent
 from releaser.model.artifact import Artifact, Inspected, Kind
 from releaser.model.facts import Listing, Objection
 from releaser.model.manifest import PlannedPublication
-from releaser.model.version import Ecosystem
+from releaser.model.spelling import Ecosystem
 
 if TYPE_CHECKING:
     from packaging.version import Version
@@ -185,7 +185,7 @@ class PyPI:
                 "a new project); the publish job must be in a top-level workflow, not a reusable one",
             )
         minted = reply.read(_Minted)
-        return Credential(minted.token, minted.expires or self._client.clock.now().timestamp() + TOKEN_LIFE)
+        return Credential(conceal(minted.token), minted.expires or self._client.clock.now().timestamp() + TOKEN_LIFE)
 
     def discard(self, credential: Credential) -> None:
         """Nothing: tokens of trusted publishers end by themselves."""

@@ -10,7 +10,8 @@ from releaser.model.facts import Delivery, DeliveryState, Facts, Presence, Shelf
 from releaser.model.manifest import Manifest, PlannedDelivery, PlannedPublication
 from releaser.model.plan import Action, DeliveryRow, FileRow, Plan, PublicationRow, VersionRow
 from releaser.model.policy import Policy
-from releaser.model.version import Ecosystem, Version, spell
+from releaser.model.spelling import Ecosystem, spell
+from releaser.model.version import Version
 from releaser.policy import schedule
 from releaser.policy.case import Case
 from releaser.policy.decide import settle, verdict

@@ -18,7 +18,7 @@ from releaser.model.approval import Voter
 from releaser.model.artifact import Artifact, Inspected, Kind
 from releaser.model.facts import CheckState, Delivery, Listing, Objection, Tag
 from releaser.model.manifest import Manifest, Person, PlannedDelivery, PlannedPublication
-from releaser.model.version import Ecosystem
+from releaser.model.spelling import Ecosystem
 
 A = TypeVar("A")
 B = TypeVar("B")

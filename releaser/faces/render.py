@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import IO, TYPE_CHECKING
 
+from releaser.adapters.http import redact
 from releaser.errors import ReleaserError
 from releaser.faces.log import shown, size
 
@@ -210,7 +211,7 @@ def error_text(error: ReleaserError) -> str:
             lines.append(f"  {label:<7}{shown(value)}")
     if error.hint:
         lines.append(f"hint: {shown(error.hint)}")
-    return "\n".join(lines)
+    return redact("\n".join(lines))
 
 
 def cell(text: str) -> str:

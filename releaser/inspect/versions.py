@@ -23,7 +23,7 @@ from typing import Any, Final, Protocol
 
 from releaser.errors import ConfigError
 from releaser.model.facts import VersionEntry
-from releaser.model.version import Ecosystem
+from releaser.model.spelling import Ecosystem
 
 
 class Files(Protocol):

@@ -12,7 +12,8 @@ from enum import StrEnum
 
 from releaser.model.approval import Vote
 from releaser.model.artifact import Inspected
-from releaser.model.version import Ecosystem, Version
+from releaser.model.spelling import Ecosystem
+from releaser.model.version import Version
 
 
 @dataclass(frozen=True, slots=True)

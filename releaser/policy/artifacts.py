@@ -10,7 +10,8 @@ from releaser.model.artifact import Inspected, Kind
 from releaser.model.facts import Unobserved
 from releaser.model.plan import GateRow
 from releaser.model.policy import ArtifactGroup, Policy
-from releaser.model.version import Ecosystem, Version, spell
+from releaser.model.spelling import Ecosystem, spell
+from releaser.model.version import Version
 from releaser.policy.case import Case, Row
 
 _NEXT = "mend the build, or name the file in [artifacts]"

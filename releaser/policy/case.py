@@ -11,7 +11,8 @@ from releaser.model.facts import Facts, Unobserved
 from releaser.model.manifest import Manifest, PlannedPublication
 from releaser.model.plan import GateRow, Status
 from releaser.model.policy import ChannelName, Policy
-from releaser.model.version import Ecosystem, Version
+from releaser.model.spelling import Ecosystem
+from releaser.model.version import Version
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from releaser.errors import ReleaserError
 from releaser.model.facts import Unobserved, VersionEntry
 from releaser.model.plan import GateRow
-from releaser.model.version import Ecosystem, Version, spell
+from releaser.model.spelling import Ecosystem, spell
+from releaser.model.version import Version
 from releaser.policy.case import Case, Row
 
 

@@ -9,7 +9,8 @@ from releaser.model.artifact import Inspected, Kind, Requirement
 from releaser.model.facts import Unobserved
 from releaser.model.manifest import PlannedPublication
 from releaser.model.plan import GateRow
-from releaser.model.version import Ecosystem, Version, spell
+from releaser.model.spelling import Ecosystem, spell
+from releaser.model.version import Version
 from releaser.policy.artifacts import fill, placeholders
 from releaser.policy.case import Case, Row
 

@@ -8,7 +8,8 @@ from releaser.errors import ConfigError, ReleaserError
 from releaser.model.artifact import Artifact, Inspected, Kind
 from releaser.model.manifest import PlannedDelivery, PlannedPublication
 from releaser.model.policy import ChannelName, Policy
-from releaser.model.version import Ecosystem, Version, spell
+from releaser.model.spelling import Ecosystem, spell
+from releaser.model.version import Version
 from releaser.policy.artifacts import groups_of, placeholders
 
 

@@ -10,7 +10,8 @@ from releaser.errors import ReleaserError
 from releaser.model.facts import Source, Unobserved
 from releaser.model.plan import GateRow
 from releaser.model.policy import Publication
-from releaser.model.version import Ecosystem, Version, conflicts, spell
+from releaser.model.spelling import Ecosystem, conflicts, spell
+from releaser.model.version import Version
 from releaser.policy.case import Case, Row
 
 GRAMMAR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,63}", re.ASCII)

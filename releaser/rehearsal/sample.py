@@ -19,7 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from releaser.model.version import Ecosystem, Phase, Version, spell
+from releaser.model.spelling import Ecosystem, spell
+from releaser.model.version import Phase, Version
 from releaser.rehearsal.world import World
 
 REPOSITORY = "harbor/tern"

@@ -58,7 +58,8 @@ def wheel(folder: Path, name: str = WHEEL, note: str = "", metadata: str = METAD
     with zipfile.ZipFile(folder / name, "w") as archive:
         archive.writestr(zipfile.ZipInfo("acme_widget.py"), f"NOTE = {note!r}\n")
         archive.writestr(zipfile.ZipInfo(f"{info}/METADATA"), metadata.encode())
-        archive.writestr(zipfile.ZipInfo(f"{info}/WHEEL"), "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        tags = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        archive.writestr(zipfile.ZipInfo(f"{info}/WHEEL"), tags)
         archive.writestr(zipfile.ZipInfo(f"{info}/RECORD"), "")
     return folder / name
 

@@ -249,6 +249,7 @@ def test_refused_although_it_is_there_is_no_refusal(scene: Scene) -> None:
         scene.world.crates.plant("coglet", "1.2.0", CRATE, content(CRATE))
 
     scene.world.crates.faults = [Fault.REFUSED]
+    scene.world.crates.record_lag = scene.world.crates.index_lag = 4
     scene.world.after("crates.io.publish", somebody_sends_the_same)
     result = scene.publish()
     assert (result.state, result.problems) == (State.RELEASED, ())
@@ -604,6 +605,7 @@ def test_one_that_expires_before_them_does_not(scene: Scene) -> None:
         pytest.param("forge.publish", set(), id="after the release became public"),
         pytest.param("crates.io.publish", {NPM_NAME, CRATE}, id="between two targets"),
         pytest.param("pypi.visible", EVERYTHING - {WHEEL, SDIST}, id="between two waves"),
+        pytest.param("forge.is_public", EVERYTHING, id="before the taps"),
     ],
 )
 def test_what_voids_it_midway_stops_at_the_next_target(
@@ -617,6 +619,39 @@ def test_what_voids_it_midway_stops_at_the_next_target(
     if state is State.PUBLISHING and not out:
         state = State.DRAFTED  # nothing that could not be taken back was done
     assert result.state is state
+
+
+@pytest.mark.parametrize(
+    "change", [Scene.move_tag, expire, swap], ids=["tag moved", "approval expired", "asset swapped"]
+)
+def test_what_voids_it_during_the_preflight_leaves_the_draft_a_draft(
+    scene: Scene, change: Callable[[Scene], None]
+) -> None:
+    scene.world.after("npm.discard", lambda: change(scene))
+    assert len(scene.publish().problems) == 1
+    assert scene.release.draft
+    assert (scene.arrived(), scene.open_intents()) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("call", "ends"),
+    [
+        pytest.param("forge.publish", State.DRAFTED, id="before the first bytes"),
+        pytest.param("pypi.visible", State.RELEASED, id="after them"),
+    ],
+)
+def test_an_approval_that_expires_midway(scene: Scene, call: str, ends: State) -> None:
+    scene.world.after(call, lambda: expire(scene))
+    result = scene.publish()
+    assert result.state is ends
+    assert set(scene.arrived()) == (EVERYTHING if ends is State.RELEASED else set())
+
+
+def test_bytes_of_ours_that_were_sent_by_hand_count_as_a_beginning(scene: Scene) -> None:
+    scene.world.crates.plant("coglet", "1.2.0", CRATE, content(CRATE))
+    expire(scene)
+    assert scene.publish().state is State.RELEASED
+    assert set(scene.arrived()) == EVERYTHING - {CRATE}
 
 
 def test_making_the_draft_public_by_hand_is_an_approval(tmp_path: Path) -> None:

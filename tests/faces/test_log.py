@@ -57,17 +57,17 @@ def test_a_transfer_that_failed_is_no_line(out: io.StringIO) -> None:
 
 
 def test_events_for_programs_are_json_with_time_and_level(out: io.StringIO) -> None:
-    log = JsonReporter(io.TextIOWrapper(raw := io.BytesIO(), write_through=True))
+    log = JsonReporter(out)
     log.say("sent", effect="e", answer="accepted", detail=HOSTILE)
     with log.transfer("a.whl", 7) as progress:
         progress(7)
     log.fail(ConflictError("asset-extra", "m", object="o", found=HOSTILE, wanted="w", hint="h"))
-    sent, moved, failed = (json.loads(line) for line in raw.getvalue().decode().splitlines())
+    sent, moved, failed = (json.loads(line) for line in out.getvalue().splitlines())
     assert (sent["event"], sent["level"], sent["answer"]) == ("sent", "info", "accepted")
     assert sent["timestamp"].endswith("Z")
     assert (moved["event"], moved["name"], moved["size"]) == ("transferred", "a.whl", 7)
     assert (failed["level"], failed["code"], failed["exit"], failed["hint"]) == ("error", "asset-extra", 6, "h")
-    assert TOKEN not in raw.getvalue().decode()
+    assert TOKEN not in out.getvalue()
 
 
 def test_bars_show_what_lines_show(capsys: pytest.CaptureFixture[str]) -> None:

@@ -812,6 +812,16 @@ def test_the_one_who_started_the_run_cannot_approve_it(stage: Stage) -> None:
     refuse(stage, row)
 
 
+def test_the_one_who_drafted_by_hand_cannot_approve_it(stage: Stage) -> None:
+    succeed(stage.assemble())
+    succeed(stage.run("draft", stage.tag, "--artifacts", str(stage.dist), by="reviewer-one"))
+    row = Refused(
+        "", APPROVE, Exit.REFUSED, "approval-refused", "v0.9.0", "put this release's manifest there by hand",
+        "not the tagger or initiator", "somebody else", by="reviewer-one",
+    )  # fmt: skip
+    refuse(stage, row)
+
+
 @pytest.mark.parametrize(("command", "by"), [(APPROVE, "reviewer-one"), (PUBLISH, "job")], ids=["approve", "publish"])
 def test_a_release_json_that_asks_for_more_than_its_policy_is_refused(stage: Stage, command: str, by: str) -> None:
     widened(stage)

@@ -9,7 +9,7 @@ import pytest
 from releaser.errors import ConfigError
 from releaser.inspect.versions import read_versions
 from releaser.model.facts import VersionEntry
-from releaser.model.version import Ecosystem
+from releaser.model.spelling import Ecosystem
 
 
 class Tree:

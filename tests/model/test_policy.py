@@ -363,8 +363,7 @@ def test_the_worked_policies_can_be_read(path: Path) -> None:
             id="public at once and one publication",
         ),
         pytest.param(
-            FOUR_LINES
-            + 'environment = "one"\n[publish.other]\nregistry = "npm"\nfiles = "all"\nenvironment = "two"\n',
+            FOUR_LINES + 'environment = "one"\n[publish.other]\nregistry = "npm"\nfiles = "all"\nenvironment = "two"\n',
             9,
             "several environments: one, two",
             "one for all publications",

@@ -8,7 +8,8 @@ from random import Random
 import pytest
 
 from releaser.errors import ConfigError, Exit, RefusedError
-from releaser.model.version import MAX_LENGTH, SPELLINGS, Ecosystem, Phase, Version, conflicts, spell
+from releaser.model.spelling import SPELLINGS, Ecosystem, conflicts, spell
+from releaser.model.version import MAX_LENGTH, Phase, Version
 
 PRECEDENCE = [  # the example of SemVer 2.0.0, item 11, between two releases
     "0.9.9",
@@ -134,47 +135,6 @@ def test_versions_sort_by_precedence_and_then_by_build() -> None:
     assert len({*shuffled, *map(v, PRECEDENCE)}) == len(PRECEDENCE)
 
 
-@pytest.mark.parametrize(
-    ("text", "version"),
-    [
-        ("0.17.0a3", "0.17.0-alpha.3"),
-        ("0.17.0b1", "0.17.0-beta.1"),
-        ("0.17.0rc1", "0.17.0-rc.1"),
-        ("0.17.0.dev1", "0.17.0-dev.1"),
-        ("0.17.0", "0.17.0"),
-    ],
-)
-def test_reading_pep440(text: str, version: str) -> None:
-    assert Version.from_pep440(text) == v(version)
-
-
-@pytest.mark.parametrize(
-    ("text", "why", "hint"),
-    [
-        pytest.param("1!1.0.0", "epoch", "write 1.0.0", id="epoch"),
-        pytest.param("1.0.0.post1", "post-release", "write 1.0.1", id="post-release"),
-        pytest.param("1.0.0rc1.post2", "post-release", "write 1.0.0rc1", id="post-release of a candidate"),
-        pytest.param("1.0.0-1", "post-release", "write 1.0.1", id="the post-release that SemVer reads otherwise"),
-        pytest.param("1.0.0a1.dev2", "before", "write 1.0.0a1", id="dev release of an alpha"),
-        pytest.param("1.0.0+local", "local", "write 1.0.0", id="local version"),
-        pytest.param("1.0", "2 numbers", "write 1.0.0", id="two numbers"),
-        pytest.param("1.0a1", "2 numbers", "write 1.0.0a1", id="two numbers and a phase"),
-        pytest.param("1.2.3.4", "4 numbers", "write 1.2.3", id="four numbers"),
-        pytest.param("1.0.0-alpha3", "normalised", "write 1.0.0a3", id="SemVer"),
-        pytest.param("1.0.0A3", "normalised", "write 1.0.0a3", id="upper case"),
-        pytest.param("v1.0.0", "normalised", "write 1.0.0", id="v prefix"),
-        pytest.param("1.0.0-nightly", "form", "write 1.2.3 or 1.2.3rc1", id="unknown word"),
-        pytest.param("\uff11.0.0", "ASCII", "ASCII", id="fullwidth digit"),
-    ],
-)
-def test_pep440_that_semver_cannot_say(text: str, why: str, hint: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        Version.from_pep440(text)
-    assert caught.value.code == "version-invalid"
-    assert why in caught.value.message
-    assert hint in caught.value.hint
-
-
 # Spelling
 
 
@@ -198,7 +158,6 @@ def test_pep440_that_semver_cannot_say(text: str, why: str, hint: str) -> None:
 )
 def test_pep440_spelling(text: str, pep440: str) -> None:
     assert spell(v(text), Ecosystem.PEP440) == pep440
-    assert Version.from_pep440(pep440) == v(text).dotted
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from releaser.model.artifact import Inspected, Kind
 from releaser.model.facts import CheckState, Source, Tag, VersionEntry, World
 from releaser.model.plan import GateRow, Plan, Status, Verdict
 from releaser.model.policy import policy_digest
-from releaser.model.version import Ecosystem, Version
+from releaser.model.spelling import Ecosystem
+from releaser.model.version import Version
 from tests.cases import case, file, wheel
 
 SEED = Path("policies/cog.toml").read_text()

@@ -6,7 +6,7 @@ import pytest
 
 from releaser.model.facts import Unobserved, VersionEntry
 from releaser.model.plan import Status
-from releaser.model.version import Ecosystem
+from releaser.model.spelling import Ecosystem
 from releaser.policy.lockstep import lockstep
 from tests.cases import FULL, case, entry, one, source
 

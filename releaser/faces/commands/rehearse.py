@@ -105,7 +105,7 @@ def _run(who: str, environment: Mapping[str, str], project: Sample, *arguments: 
 def _picture(world: World, project: Sample) -> None:
     """What went where, and how to install it."""
     from releaser.faces.render import console
-    from releaser.model.version import Ecosystem, spell
+    from releaser.model.spelling import Ecosystem, spell
 
     semver, python = str(project.version), spell(project.version, Ecosystem.PEP440)
     arrows = {
@@ -132,7 +132,7 @@ def _picture(world: World, project: Sample) -> None:
 
 def install_commands(world: World, project: Sample) -> Sequence[str]:
     """How to get each part with the real clients, from the world as it runs."""
-    from releaser.model.version import Ecosystem, spell
+    from releaser.model.spelling import Ecosystem, spell
 
     semver, python = str(project.version), spell(project.version, Ecosystem.PEP440)
     return (

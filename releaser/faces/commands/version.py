@@ -9,7 +9,7 @@ from releaser.errors import Exit, ReleaserError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    from releaser.model.version import Ecosystem
+    from releaser.model.spelling import Ecosystem
 
     parser.add_argument("version", metavar="VERSION", help="a SemVer version, such as 0.17.0-alpha3")
     parser.add_argument("--to", choices=[e.value for e in Ecosystem], help="print only this spelling")
@@ -18,7 +18,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the spellings; a spelling that would lose identity or order is refused with the reason."""
-    from releaser.model.version import Ecosystem, Version, spell
+    from releaser.model.spelling import Ecosystem, spell
+    from releaser.model.version import Version
 
     version = Version.parse(options.version)
     if options.to:
