@@ -305,6 +305,7 @@ class GitHub:
                             progress(len(chunk))
                             _require_size(asset, received, received <= asset.size)
                             out.write(chunk)
+                    out.flush()  # what does not fit on the disk shows here, not when it is closed
                     _require_size(asset, received, received == asset.size)
                 except BaseException:
                     progress(-received)

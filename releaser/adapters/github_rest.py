@@ -122,6 +122,15 @@ class Rest:
                 wanted="OWNER/NAME",
                 hint="name the repository as GitHub's address bar does, without the host",
             )
+        if not re.fullmatch(r"[!-~]*", token):  # the error of a request would quote it
+            raise ConfigError(
+                "token-invalid",
+                "the token cannot be sent",
+                object="GITHUB_TOKEN",
+                found="a space, a line end or a character outside of ASCII",
+                wanted="the token alone",
+                hint="store the secret again, without a line end",
+            )
         self.repository = repository
         self.failures = Failures(repository, token)
         self._token = token
@@ -306,7 +315,8 @@ class Rest:
         client = self._open()[0]
         try:
             return client.request(method, path, **arguments).raw_response
-        except ValueError as error:  # githubkit reads the Retry-After of a limit as a number; RFC 9110 allows a date
+        except (ValueError, OverflowError) as error:
+            # githubkit reads the Retry-After of a limit as a number of any size; RFC 9110 allows a date.
             raise RateLimited(self.repository, MINUTE) from error
 
     @contextmanager

@@ -288,15 +288,15 @@ class Client:
     ) -> Receipt:
         """Send once and say what the answer says; *means* knows the documented answers, None for others.
 
-        Of those 429 and 503 are "later", the clean refusals of HTTP are refusals, and everything else, silence
-        included, is unknown. Raises ExternalError only when nothing may be sent to *url* at all.
+        Of those 429, and 503 that says when to come back, are "later", the clean refusals of HTTP are refusals, and
+        everything else, silence included, is unknown. Raises ExternalError only when nothing may be sent to *url*.
         """
         self._check(url)
         try:
             reply = self.request(method, url, headers=headers, content=content)
         except ExternalError as error:
             return Receipt(Sent.UNKNOWN, f"{error.message}: {error.found}")
-        sent = means(reply) or _by_status(reply.status)
+        sent = means(reply) or _by_status(reply)
         wait = retry_after(reply.headers, self.clock.now(), WRITE_WAIT) if sent is Sent.LATER else None
         return Receipt(sent, "" if sent is Sent.ACCEPTED else f"{reply.status} {reply.said}", wait or 0.0)
 
@@ -305,12 +305,13 @@ class Client:
 
         try:
             parsed = httpx.URL(url)  # the parser that will connect
-        except httpx.InvalidURL as exc:
+            scheme, host = parsed.scheme, parsed.host
+        except (httpx.InvalidURL, ValueError) as exc:  # the latter for hosts that are no IDNA
             raise _forbidden("transport-insecure", url, str(exc), "an https URL") from exc
-        if parsed.scheme != "https" and not (parsed.scheme == "http" and parsed.host in LOOPBACK):
-            raise _forbidden("transport-insecure", url, f"{parsed.scheme}://{parsed.host}", "https")
-        if self._allowed is not None and parsed.host not in self._allowed:
-            raise _forbidden("host-not-allowed", url, parsed.host, ", ".join(sorted(self._allowed)))
+        if not host or (scheme != "https" and not (scheme == "http" and host in LOOPBACK)):
+            raise _forbidden("transport-insecure", url, f"{scheme}://{host}", "https")
+        if self._allowed is not None and host not in self._allowed:
+            raise _forbidden("host-not-allowed", url, host, ", ".join(sorted(self._allowed)))
 
     def _client(self) -> httpx.Client:
         import httpx
@@ -348,8 +349,8 @@ class Client:
                 )
             finally:
                 response.close()
-        except httpx.LocalProtocolError:
-            # Its text may quote a header, so it is neither shown nor chained.
+        except (httpx.LocalProtocolError, UnicodeEncodeError):
+            # They may quote a header, so they are neither shown nor chained.
             raise _unreachable(address, "the request could not be put on the wire") from None
         except httpx.TransportError as exc:
             raise _unreachable(address, f"{type(exc).__name__} {exc}") from exc
@@ -393,10 +394,11 @@ class _WallClock:
         time.sleep(seconds)
 
 
-def _by_status(status: int) -> Sent:
-    if status in (429, 503):
+def _by_status(reply: Reply) -> Sent:
+    # A bare 503 is also what a CDN says when the service behind it, which may have accepted, took too long (T45).
+    if reply.status == 429 or (reply.status == 503 and "retry-after" in reply.headers):
         return Sent.LATER
-    return Sent.REFUSED if status in _REFUSALS else Sent.UNKNOWN
+    return Sent.REFUSED if reply.status in _REFUSALS else Sent.UNKNOWN
 
 
 def _reason(response: httpx.Response) -> str:

@@ -67,7 +67,7 @@ class TemporaryScratch:
         """Download *asset* once, hashing the bytes that ended up in the file."""
         if asset.id not in self._fetched:
             file = Path(self._folder.name, str(asset.id), asset.name)
-            file.parent.mkdir(mode=0o700)
+            file.parent.mkdir(mode=0o700, exist_ok=True)  # a download that failed has left it
             with self._reporter.transfer(f"{asset.name} ← draft", asset.size) as progress:
                 self._forge.download(asset, file, progress)
             self._fetched[asset.id] = _hashed(file)

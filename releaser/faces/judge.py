@@ -143,13 +143,15 @@ class Judge:
     def judge(self, folder: str | None, *, online: bool) -> Judged:
         """Settle every gate: artifacts when there is a folder, the outside when *online*."""
         source = self.source()
+        remote = self._remote_tag(source) if online else _OFFLINE
+        source = _annotated(source, remote)
         facts = Facts(source=source, artifacts=self.inspected(folder))
         case = case_for(self.policy, self._tag, facts, self.wiring.known)
         manifest = self._manifest(case)
         objections = survey.objections(self.wiring.registries, case.publications, case.artifacts)
         if manifest is not None:
             objections += survey.delivery_objections(self.wiring.dispatchers, manifest)
-        world = self._world(case, source, manifest) if online else _offline(case)
+        world = self._world(case, source, manifest, remote) if online else _offline(case)
         case = replace(case, facts=replace(facts, objections=objections, world=world))
         return Judged(case, plan(case, self.repository or "(no remote)", self.policy_ref.digest))
 
@@ -163,19 +165,35 @@ class Judge:
         here = RepositoryRef(name=self.repository or "unknown/unknown")
         return compose(case, case.version, source, here, self.policy_ref, None)
 
-    def _world(self, case: Case, source: Source | None, manifest: Manifest | None) -> World:
+    def _remote_tag(self, source: Source | None) -> Tag | Unobserved | None:
+        """The tag at the forge; not asked for where there is none to compare it with."""
+        return survey.tag_at(self.wiring.forge, self._tag) if source and source.tag.object else _OFFLINE
+
+    def _world(
+        self, case: Case, source: Source | None, manifest: Manifest | None, remote: Tag | Unobserved | None
+    ) -> World:
         if source is None:
             return World()
         artifacts = {a.artifact.name: a.artifact for a in case.artifacts}
         wiring = self.wiring
         return World(
-            tag=survey.tag_at(wiring.forge, self._tag) if source.tag.object else _OFFLINE,
+            tag=remote,
             checks=survey.checks_on(wiring.forge, source.tag.commit, self.policy.checks.required),
             shelves=survey.shelves(wiring.registries, wiring.workers, case.publications, artifacts),
             deliveries=survey.deliveries(wiring.dispatchers, wiring.workers, manifest.downstream, manifest)
             if manifest
             else {},
         )
+
+
+def _annotated(source: Source | None, remote: Tag | Unobserved | None) -> Source | None:
+    """*source* with the forge's annotated tag, where the checkout has only the commit that the tag stands for.
+
+    actions/checkout fetches the commit of a pushed tag under the tag's name (actions/checkout#290).
+    """
+    if source is None or not isinstance(remote, Tag) or source.tag.annotated or remote.commit != source.tag.commit:
+        return source
+    return replace(source, tag=remote)
 
 
 def _offline(case: Case) -> World:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from releaser.inspect.archive import UNREADABLE, Listing, shown
+from releaser.inspect.toml import read_toml
 from releaser.model.artifact import Contents, Requirement
 
 _FIELDS = {
@@ -16,9 +16,6 @@ _FIELDS = {
     "license_file": "license-file",
     "repository": "repository",
 }
-
-_MAX_LINE = 4 << 10
-"""The time to parse a dotted key grows with the square of its length."""
 
 
 def crate(file_name: str, listing: Listing) -> Contents:
@@ -52,11 +49,8 @@ def _manifest(path: str, listing: Listing) -> dict[str, Any]:
     if path not in listing.manifests:
         listing.problem(f"has no {path}")
         return {}
-    if max(map(len, listing.manifests[path].splitlines()), default=0) > _MAX_LINE:
-        listing.problem(f"{path} has a line of more than {_MAX_LINE} bytes")
-        return {}
     try:
-        return tomllib.loads(listing.manifests[path].decode())
+        return read_toml(listing.manifests[path])
     except UNREADABLE as error:
         listing.problem(f"{path} is not TOML: {shown(str(error))}")
         return {}

@@ -69,8 +69,9 @@ def _requirements(manifest: dict[str, Any]) -> Iterator[Requirement]:
         for name, wanted in _object(manifest.get(kind)).items():
             specifier = _text(wanted)
             if specifier.startswith("npm:"):  # another package under a name of one's own: npm:@scope/name@range
-                real, _, specifier = specifier.removeprefix("npm:").rpartition("@")
-                yield Requirement(real or specifier, specifier if real else "")
+                alias = specifier.removeprefix("npm:")
+                real, _, version = alias.rpartition("@")  # real is empty for @scope/name too, which has no range
+                yield Requirement(real, version) if real else Requirement(alias, "")
             else:
                 yield Requirement(name, specifier)
 

@@ -428,7 +428,10 @@ def _version(name: str, version_of: Callable[[str], Version | None]) -> Version 
 
 def _owner_and_name(address: str) -> str | None:
     if "://" in address:
-        parts = urlsplit(address)
+        try:
+            parts = urlsplit(address)
+        except ValueError:  # brackets that hold no IPv6 address
+            return None
         path = parts.path if parts.scheme in ("https", "http", "ssh", "git", "git+ssh") else ""
     else:  # [user@]host:path, where one letter would be a drive
         host, _, path = address.partition(":")

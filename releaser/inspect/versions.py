@@ -13,7 +13,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-import tomllib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from posixpath import basename, dirname, join, normpath, relpath
 from typing import Any, Final, Protocol
 
 from releaser.errors import ConfigError
+from releaser.inspect.toml import read_toml
 from releaser.model.facts import VersionEntry
 from releaser.model.spelling import Ecosystem
 
@@ -90,7 +90,7 @@ def _bytes(path: str, files: Files) -> bytes:
 
 def _toml(path: str, content: bytes) -> Any:
     try:
-        return tomllib.loads(content.decode())
+        return read_toml(content)
     except (ValueError, RecursionError) as error:
         raise _Problem(f"{path} is not TOML: {error}", f"repair {path}") from error
 

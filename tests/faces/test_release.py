@@ -381,3 +381,16 @@ def test_the_repository_is_the_one_the_job_names(approved: Stage) -> None:
     assert ran.code == Exit.OUTSIDE
     assert "harbor/other" in ran.err
     assert approved.run("status", approved.tag, "--repository", REPOSITORY).code == Exit.WAITING
+
+
+def test_a_checkout_with_only_the_commit_of_an_annotated_tag_releases_the_tag_of_the_forge(tmp_path: Path) -> None:
+    """actions/checkout stores the commit of the pushed tag under the tag's name."""
+    with Stage(tmp_path) as stage:
+        annotated = stage.git("rev-parse", f"refs/tags/{stage.tag}")
+        commit = stage.git("rev-parse", "HEAD")
+        stage.git("tag", "--force", stage.tag, commit)
+        stage.draft()
+        manifest = json.loads((stage.dist / "release.json").read_bytes())
+        assert (manifest["tag"]["object"], manifest["tag"]["commit"]) == (annotated, commit)
+        assert manifest["tag"]["tagger"].endswith("tagger@users.noreply.github.com")
+        succeed(stage.approve().publish())
