@@ -443,7 +443,7 @@ class Registry:
         self._clock = clock
         self._late: list[Arrival] = []
         self._spent: set[str] = set()
-        self._rights: dict[str, str] = {}
+        self.rights: dict[str, str] = {}
 
     def objections(self, publication: str, package: str, artifact: Inspected) -> Iterable[Objection]:
         return ()
@@ -476,12 +476,12 @@ class Registry:
                 retryable=False,
             )
         self._spent.add(token)
-        self._rights[token] = package
+        self.rights[token] = package
         return Credential(token, self._clock.time.timestamp() + 900)
 
     @port
     def discard(self, credential: Credential) -> None:
-        self._rights.pop(credential.secret, None)
+        self.rights.pop(credential.secret, None)
 
     @port
     def publish(
@@ -489,7 +489,7 @@ class Registry:
     ) -> Receipt:
         package, version = publication.package, publication.version
         fault = self.faults.pop(0) if self.faults else None
-        if self._rights.get(credential.secret) != package or credential.expires <= self._clock.time.timestamp():
+        if self.rights.get(credential.secret) != package or credential.expires <= self._clock.time.timestamp():
             return Receipt(Sent.REFUSED, "403 no right to this package")
         if fault is Fault.BUSY:
             return Receipt(Sent.LATER, "429 slow down", 30.0)

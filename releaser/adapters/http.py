@@ -288,15 +288,15 @@ class Client:
     ) -> Receipt:
         """Send once and say what the answer says; *means* knows the documented answers, None for others.
 
-        Of those 429, and 503 that says when to come back, are "later", the clean refusals of HTTP are refusals, and
-        everything else, silence included, is unknown. Raises ExternalError only when nothing may be sent to *url*.
+        Of those 429 and 503 are "later", the clean refusals of HTTP are refusals, and everything else, silence
+        included, is unknown. Raises ExternalError only when nothing may be sent to *url* at all.
         """
         self._check(url)
         try:
             reply = self.request(method, url, headers=headers, content=content)
         except ExternalError as error:
             return Receipt(Sent.UNKNOWN, f"{error.message}: {error.found}")
-        sent = means(reply) or _by_status(reply)
+        sent = means(reply) or _by_status(reply.status)
         wait = retry_after(reply.headers, self.clock.now(), WRITE_WAIT) if sent is Sent.LATER else None
         return Receipt(sent, "" if sent is Sent.ACCEPTED else f"{reply.status} {reply.said}", wait or 0.0)
 
@@ -394,11 +394,10 @@ class _WallClock:
         time.sleep(seconds)
 
 
-def _by_status(reply: Reply) -> Sent:
-    # A bare 503 is also what a CDN says when the service behind it, which may have accepted, took too long (T45).
-    if reply.status == 429 or (reply.status == 503 and "retry-after" in reply.headers):
+def _by_status(status: int) -> Sent:
+    if status in (429, 503):
         return Sent.LATER
-    return Sent.REFUSED if reply.status in _REFUSALS else Sent.UNKNOWN
+    return Sent.REFUSED if status in _REFUSALS else Sent.UNKNOWN
 
 
 def _reason(response: httpx.Response) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -503,6 +504,13 @@ def says(status: int, body: Any = None, **headers: str) -> Callable[[httpx.Reque
             [60.0] * 3,
             id="with a date",
         ),
+        pytest.param(says(429, {}, retry_after="9" * 30), "forge-rate-limited", [60.0] * 3, id="for ever"),
+        pytest.param(
+            says(403, {}, x_ratelimit_remaining="0", x_ratelimit_reset="9" * 30),
+            "forge-rate-limited",
+            [60.0] * 3,
+            id="until the end of time",
+        ),
         pytest.param(
             says(403, {"message": "You have exceeded a secondary rate limit."}),
             "forge-rate-limited",
@@ -723,6 +731,18 @@ def test_a_download_of_another_size_leaves_nothing(tmp_path: Path, size: int) ->
     assert not (tmp_path / "b").exists()
 
 
+def test_a_download_that_finds_no_room_leaves_nothing(tmp_path: Path) -> None:
+    wire = Wire(**{"5": lambda _: httpx.Response(200, content=b"ours")})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            wire.forge.download(an_asset(), tmp_path / "b", ignore)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not (tmp_path / "b").exists()
+
+
 @pytest.mark.parametrize(
     ("status", "public"), [(200, True), (302, True), (404, False), (403, False)], ids=["200", "302", "404", "403"]
 )
@@ -753,6 +773,14 @@ def test_a_forge_is_not_made_of_anything(repository: str, url: str, code: str) -
     with pytest.raises(ConfigError) as caught:
         GitHub(repository, TOKEN, url)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("token", ["opaque-opaque\n", "opaque opaque", "opaque-\u00e9"], ids=["line end", "space", "é"])
+def test_a_token_that_cannot_be_sent_is_said_to_be_one_and_not_shown(token: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        GitHub(REPOSITORY, token, API)
+    assert caught.value.code == "token-invalid"
+    assert "opaque" not in f"{vars(caught.value)}"
 
 
 def test_the_port_is_implemented(forge: GitHub) -> None:

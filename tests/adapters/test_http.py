@@ -165,6 +165,9 @@ def test_what_strangers_say_becomes_one_short_printable_line() -> None:
         "file:///etc/passwd",
         "example.invalid/x",
         "https://example.invalid:port/",
+        "https://xn--/",
+        "https://\u00e9.invalid/\udc80",
+        "https:///path",
     ],
 )
 def test_nothing_is_sent_in_plain_text_off_this_machine(url: str) -> None:
@@ -172,6 +175,16 @@ def test_nothing_is_sent_in_plain_text_off_this_machine(url: str) -> None:
     with pytest.raises(ExternalError) as caught:
         client_for(wire).request("GET", url)
     assert (caught.value.code, caught.value.retryable) == ("transport-insecure", False)
+    assert wire.received == []
+
+
+def test_a_header_that_cannot_be_sent_is_not_shown() -> None:
+    wire = Wire(httpx.Response(200))
+    with pytest.raises(ExternalError) as caught:
+        client_for(wire).request("POST", URL, headers={"Authorization": "Bearer opaqu\u00e9"})
+    assert caught.value.code == "outside-unreachable"
+    assert "opaqu" not in f"{vars(caught.value)}"
+    assert caught.value.__suppress_context__
     assert wire.received == []
 
 

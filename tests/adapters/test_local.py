@@ -63,6 +63,16 @@ def test_a_copy_stays_the_one_that_was_hashed(world: World, asset: Asset) -> Non
         assert first.file.read_bytes() == DATA
 
 
+def test_a_copy_that_failed_can_be_fetched_again(world: World, asset: Asset) -> None:
+    (held,) = world.forge.held.values()
+    stored = held.assets.pop(asset.id)
+    with TemporaryScratch(world.forge, Reporter()) as scratch:
+        with pytest.raises(ExternalError):
+            scratch.fetch(asset)
+        held.assets[asset.id] = stored
+        assert scratch.fetch(asset).file.read_bytes() == DATA
+
+
 def test_a_small_asset_is_read_as_it_is_now(world: World, asset: Asset) -> None:
     with TemporaryScratch(world.forge, Reporter()) as scratch:
         assert scratch.read(asset, len(DATA)) == DATA

@@ -107,7 +107,9 @@ def test_a_record_that_finds_no_room_leaves_nothing_behind(path: Path) -> None:
                 ledger.append("intent", {"effect": "b"})
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        assert caught.value.code == "ledger-unwritable"
+        with pytest.raises(ConfigError) as again:
+            ledger.append("intent", {"effect": "c"})
+        assert (caught.value.code, again.value.code) == ("ledger-unwritable", "ledger-unwritable")
         assert path.read_bytes() == before
         assert [r["body"]["effect"] for r in ledger.entries()] == ["a"]
     assert effects(path) == ["a"]
@@ -136,7 +138,20 @@ def in_a_read_only_folder(tmp_path: Path) -> Path:
     return tmp_path / "folder" / "ledger"
 
 
-@pytest.mark.parametrize("place", [under_a_file, a_folder, a_link, in_a_read_only_folder], ids=lambda f: f.__name__)
+def a_device(tmp_path: Path) -> Path:  # noqa: ARG001 - one for everybody
+    return Path(os.devnull)
+
+
+def a_pipe(tmp_path: Path) -> Path:
+    os.mkfifo(tmp_path / "pipe")
+    return tmp_path / "pipe"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [under_a_file, a_folder, a_link, in_a_read_only_folder, a_device, a_pipe],
+    ids=lambda f: f.__name__,
+)
 def test_where_it_cannot_be_written_nothing_may_be_sent(tmp_path: Path, place: object) -> None:
     assert callable(place)
     where = place(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -92,6 +93,12 @@ def test_the_record_tells_the_whole_story(scene: Scene) -> None:
     assert kinds.count(("intent", None)) == len(EVERYTHING) + 2  # and the release, and the tap
     assert kinds.count(("outcome", "done")) == len(EVERYTHING) + 2
     assert scene.world.ledger.records[-1]["body"] == {"manifest": scene.manifest.digest(), "state": "released"}
+
+
+def test_no_right_to_publish_outlives_the_run(scene: Scene) -> None:
+    scene.publish()
+    assert [r.rights for r in scene.world.registries.values()] == [{}, {}, {}]
+    assert scene.world.issuer.issued == 8, "one token for the preflight and one for the sending of every target"
 
 
 def test_a_second_run_writes_nothing(scene: Scene) -> None:
@@ -234,6 +241,15 @@ def test_refused_for_good_holds_back_its_dependants_only(scene: Scene) -> None:
     assert error.found == "400 not on this registry"
     assert set(scene.arrived()) == {CRATE, NPM_NAME}
     assert not scene.proposed()
+    assert scene.open_intents() == []
+
+
+def test_what_was_accepted_beside_a_refused_file_is_on_record_in_the_end(scene: Scene) -> None:
+    scene.world.pypi.faults = [Fault.REFUSED]
+    scene.world.pypi.record_lag = PATIENCE.refused + 1
+    scene.world.crates.index_lag = 60
+    assert scene.publish().state is State.PARTIAL
+    assert {LINUX, CRATE, NPM_NAME} == set(scene.arrived())
     assert scene.open_intents() == []
 
 
@@ -666,6 +682,17 @@ def test_making_it_public_is_none_by_somebody_who_may_not_approve(tmp_path: Path
     scene = Scene(tmp_path, policy=POLICY.replace("quorum = 2", "quorum = 1"))
     scene.drafted()
     scene.publish_by_hand(person)
+    with pytest.raises(WaitingError):
+        scene.publish()
+    assert scene.arrived() == []
+
+
+def test_nor_is_it_one_of_another_release(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, policy=POLICY.replace("quorum = 2", "quorum = 1"))
+    scene.drafted()
+    scene.publish_by_hand(FIRST)
+    assert scene.published is not None
+    scene.published = replace(scene.published, release=scene.release.id + 1)
     with pytest.raises(WaitingError):
         scene.publish()
     assert scene.arrived() == []

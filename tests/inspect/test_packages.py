@@ -119,6 +119,21 @@ def test_npm(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("wanted", "requirement"),
+    [
+        ("npm:@acme/theirs@~2.0.0", Requirement("@acme/theirs", "~2.0.0")),
+        ("npm:@acme/theirs", Requirement("@acme/theirs", "")),
+        ("npm:theirs@1", Requirement("theirs", "1")),
+        ("npm:theirs", Requirement("theirs", "")),
+    ],
+)
+def test_npm_names_a_package_by_another_name(tmp_path: Path, wanted: str, requirement: Requirement) -> None:
+    manifest = {"name": "widget", "version": "1.0.0", "dependencies": {"ours": wanted}}
+    found = look(tmp_path, "widget-1.0.0.tgz", tgz_of({"package/package.json": json.dumps(manifest).encode()}))
+    assert found.contents.requirements == (requirement,)
+
+
+@pytest.mark.parametrize(
     ("files", "scripts"),
     [
         pytest.param({}, "", id="no gyp file"),
@@ -269,8 +284,14 @@ GOOD_RECORD = record_of(wheel_files())
         pytest.param(
             CRATE,
             tgz_of({"widget-1.0.0-rc.1/Cargo.toml": b"a." * 5000 + b"a=1"}),
-            "a line of more than",
+            "a key of more than 32 parts",
             id="long TOML key",
+        ),
+        pytest.param(
+            CRATE,
+            tgz_of({"widget-1.0.0-rc.1/Cargo.toml": b"[" + b'"a" . ' * 500 + b"a]\n" + b"b=1\n" * 9000}),
+            "a key of more than 32 parts",
+            id="long TOML header",
         ),
         pytest.param(
             CRATE,

@@ -500,6 +500,7 @@ def test_inherited_variables_do_not_redirect(
         ("file:///replicate/cog.git", None),
         ("C:/replicate/cog", None),
         ("ext::sh -c x/y", None),
+        ("https://[example.invalid/replicate/cog", None),
         (None, None),
     ],
 )
@@ -559,4 +560,3 @@ def test_a_revision_is_a_commit(work: Work) -> None:
         with pytest.raises(ConfigError) as caught:
             repository.revision(wrong)
         assert caught.value.code == "revision-missing"
-

@@ -99,6 +99,8 @@ def test_a_member_that_cannot_be_read_is_a_problem_beside_what_was_read() -> Non
         ("Cargo.toml", "[package", "not TOML"),
         ("Cargo.toml", b"\xff", "not TOML"),
         ("Cargo.toml", "a = " + "[" * 5000, "not TOML"),
+        ("Cargo.toml", "a." * 3000 + "a = 1", "a key of more than 32 parts"),
+        ("Cargo.toml", f"[{'a.' * 40}a]\nb = 1", "a key of more than 32 parts"),
         ("Cargo.toml", "", "states no version"),
         ("Cargo.toml", "[workspace]\n", "states no version"),
         ("Cargo.toml", '[package]\nname = "a"\n', "states no version"),
@@ -134,6 +136,19 @@ def test_what_cannot_be_understood_is_a_problem(name: str, content: str | bytes,
     entry = problem(name, {name: content})
     assert entry.object == name
     assert wanted in entry.problem
+
+
+DOTS = "a." * 50
+
+
+@pytest.mark.parametrize(
+    "value",
+    [f'"{DOTS}"', f"'{DOTS}'", f'"""\n{DOTS}""""', f"'''{DOTS}''''", f'"\\"{DOTS}"', f'""  # {DOTS}'],
+    ids=["basic", "literal", "multi-line basic", "multi-line literal", "escaped quote", "comment"],
+)
+def test_dots_in_toml_strings_and_comments_part_no_keys(value: str) -> None:
+    text = f'[package]\ndescription = {value}\nversion = "1.2.3"\n'
+    assert stated("Cargo.toml", {"Cargo.toml": text}) == {"Cargo.toml [package]": "1.2.3"}
 
 
 # Cargo.
