@@ -94,9 +94,17 @@ class _TagObject(Shape):
     tagger: _Tagger = _Tagger()
 
 
+_WORST = (CheckState.SUCCESS, CheckState.SKIPPED, CheckState.PENDING, CheckState.FAILURE)
+
+
+class _App(Shape):
+    id: int
+
+
 class _CheckRun(Shape):
     id: int
     name: str
+    app: _App | None = None
     status: str
     conclusion: str | None = None
     started_at: datetime | None = None
@@ -182,16 +190,19 @@ class GitHub:
 
     def checks(self, commit: str) -> Mapping[str, CheckState]:
         base = self._rest.repo(f"commits/{quote(commit)}")
-        seen: list[tuple[datetime, int, str, CheckState]] = []
+        # Names are free for all, so each giver's newest word counts, and the worst of them (T8).
+        seen: list[tuple[datetime, int, tuple[str, int], CheckState]] = []
         for item in self._rest.pages(f"{base}/check-runs", "checks: read", "check_runs", {"filter": "latest"}):
             run = shaped(_CheckRun, item)
             # A run that has not started is newer than any that has.
-            seen.append((run.started_at or LAST, run.id, run.name, _run_state(run)))
+            seen.append((run.started_at or LAST, run.id, (run.name, run.app.id if run.app else 0), _run_state(run)))
         for item in self._rest.pages(f"{base}/status", "statuses: read", "statuses"):
             status = shaped(_Status, item)
             state = STATUSES.get(status.state, CheckState.FAILURE)
-            seen.append((status.updated_at, status.id, status.context, state))
-        return {name: state for _, _, name, state in sorted(seen, key=lambda s: s[:2])}
+            seen.append((status.updated_at, status.id, (status.context, -1), state))
+        newest = {giver: state for _, _, giver, state in sorted(seen, key=lambda s: s[:2])}
+        ordered = sorted(newest.items(), key=lambda item: _WORST.index(item[1]))
+        return {name: state for (name, _), state in ordered}
 
     def _ref(self, name: str) -> _Ref | None:
         """A reference by exact name; the answer to a mere prefix may be a list."""

@@ -6,8 +6,9 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self, TypeVar
@@ -67,10 +68,11 @@ class TemporaryScratch:
         """Download *asset* once, hashing the bytes that ended up in the file."""
         if asset.id not in self._fetched:
             file = Path(self._folder.name, str(asset.id), asset.name)
-            file.parent.mkdir(mode=0o700, exist_ok=True)  # a download that failed has left it
-            with self._reporter.transfer(f"{asset.name} ← draft", asset.size) as progress:
-                self._forge.download(asset, file, progress)
-            self._fetched[asset.id] = _hashed(file)
+            with _room(file):
+                file.parent.mkdir(mode=0o700, exist_ok=True)  # a download that failed has left it
+                with self._reporter.transfer(f"{asset.name} ← draft", asset.size) as progress:
+                    self._forge.download(asset, file, progress)
+                self._fetched[asset.id] = _hashed(file)
         return self._fetched[asset.id]
 
     def read(self, asset: Asset, limit: int) -> bytes:
@@ -84,10 +86,26 @@ class TemporaryScratch:
                 wanted=f"at most {limit} bytes",
                 retryable=False,
             )
-        with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
+        with _room(Path(asset.name)), tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
             file = Path(folder, "asset")
             self._forge.download(asset, file, lambda _: None)
             return file.read_bytes()
+
+
+@contextmanager
+def _room(file: Path) -> Iterator[None]:
+    """Turn a full or failing disk into ExternalError ``scratch-unwritable``."""
+    try:
+        yield
+    except OSError as error:
+        raise ExternalError(
+            "scratch-unwritable",
+            "there is no room for a private copy of the release's files",
+            object=file.name,
+            found=error.strerror or str(error),
+            wanted="room in the folder for temporary files",
+            hint="free some, or set TMPDIR to a folder on a larger disk, and run this again",
+        ) from error
 
 
 def _hashed(file: Path) -> Fetched:

@@ -1,8 +1,9 @@
 """What was meant and what was answered, on record; and from that, what may be sent, and sent again.
 
 An effect is recorded as ``intent`` before it is sent, as ``answer`` when something was answered, and as ``outcome``
-when its end is known: ``done`` once the world shows it, ``absent`` when it is sent again because the world does not
-show it, otherwise the answer that ended it. What an interrupted run left open is taken up by the next one.
+when its end is known: ``done`` once the world shows it, ``conflict`` where the world shows something else, ``absent``
+when it is sent again because the world does not show it, otherwise the answer that ended it. What an interrupted run
+left open is taken up by the next one.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ class Forge(Protocol):
         """The tag as the forge has it now, peeled; None when there is none of exactly this name."""
 
     def checks(self, commit: str) -> Mapping[str, CheckState]:
-        """The newest state of every check run and commit status on *commit*, by name."""
+        """The newest state of every check on *commit*, by name; the worst where several givers use one name."""
 
     def file(self, path: str, ref: str) -> bytes | None:
         """A file of the repository at *ref*."""

@@ -168,6 +168,7 @@ class _Run:
         view, state = self.view, State.PUBLISHING
         try:
             view = look(self.outside, self.subject)
+            self._require_same(view)
             self.settle(view)
             state = self._state(view.state)
             self.outside.ledger.append("state", {"state": state, "manifest": view.manifest.digest()})
@@ -339,10 +340,12 @@ class _Run:
         return fetched.file
 
     def _confirm(self, publication: PlannedPublication, shelf: Shelf | Unobserved) -> None:
-        """Close the intents of the files that the registry shows with our digest."""
+        """Close the intents of the files that the registry shows, with our digest or with another one."""
         for name, presence in shelf.files.items() if isinstance(shelf, Shelf) else ():
             if presence is Presence.SAME:
                 self._intents.close(effect(publication, name), "done", f"sha256:{self._artifacts[name].sha256}")
+            elif presence is Presence.DIFFERENT:
+                self._intents.close(effect(publication, name), "conflict", "other bytes")
 
     def _give_up(self, waiting: Sequence[PlannedPublication], shelves: Mapping[str, Shelf | Unobserved]) -> None:
         """Say of every publication that is not finished what it was waiting for."""
@@ -454,7 +457,12 @@ class _Run:
     def _guard(self) -> View:
         """Read again whatever voids an approval, right before an irreversible step (T4, T7, T18, T29)."""
         view = glance(self.outside, self.subject, begun=self._begun)
-        if view.manifest.digest() != self.manifest.digest():
+        self._require_same(view)
+        require(view.rows, self.subject.tag)
+        return view
+
+    def _require_same(self, view: View) -> None:
+        if view.manifest != self.manifest:
             raise ConflictError(
                 "manifest-swapped",
                 "release.json was replaced while it was being published",
@@ -463,8 +471,6 @@ class _Run:
                 wanted=self.manifest.digest(),
                 hint=f"releaser status {self.subject.tag}",
             )
-        require(view.rows, self.subject.tag)
-        return view
 
     def _fail(self, publication: PlannedPublication, error: ReleaserError) -> None:
         if publication.id in self.failed:

@@ -89,18 +89,32 @@ def initiator(environ: Mapping[str, str]) -> Person | None:
 
 def outputs(environ: Mapping[str, str], values: Mapping[str, str]) -> None:
     """Set step outputs; each behind a random delimiter, so that a value cannot set another one."""
-    if target := environ.get("GITHUB_OUTPUT"):
-        with Path(target).open("a", encoding="utf-8") as file:
-            for name, value in values.items():
-                mark = secrets.token_hex(16)
-                file.write(f"{name}<<{mark}\n{value}\n{mark}\n")
+    text = ""
+    for name, value in values.items():
+        mark = secrets.token_hex(16)
+        text += f"{name}<<{mark}\n{value}\n{mark}\n"
+    _append(environ, "GITHUB_OUTPUT", text)
 
 
 def summary(environ: Mapping[str, str], markdown: str) -> None:
     """Append to the job's summary page."""
-    if target := environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(target).open("a", encoding="utf-8") as file:
-            file.write(markdown + "\n")
+    _append(environ, "GITHUB_STEP_SUMMARY", markdown + "\n")
+
+
+def _append(environ: Mapping[str, str], variable: str, text: str) -> None:
+    if target := environ.get(variable):
+        try:
+            with Path(target).open("a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise ConfigError(
+                "job-file-unwritable",
+                "a file that the job gave for results cannot be written",
+                object=variable,
+                found=f"{target}: {error.strerror or error}",
+                wanted="the file that the runner made",
+                hint=f"leave {variable} as the runner set it, or unset it",
+            ) from error
 
 
 def annotation(error: ReleaserError) -> str:

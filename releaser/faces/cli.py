@@ -6,6 +6,7 @@ Only `argparse` is imported here; a command's module is imported when that comma
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import signal
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from releaser.errors import ConfigError, ReleaserError
+from releaser.errors import ConfigError, Exit, ExternalError, ReleaserError
 
 COMMANDS = {
     "plan": "what would happen, exactly; read-only",
@@ -44,23 +45,50 @@ exit codes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code is in `releaser.errors.Exit`, or 128 and the signal that ended it."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # closed by whoever started us
+            setattr(sys, stream, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - as long as the process
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is: no terminal is too old for a check mark
     options = argparse.Namespace(log_format="text")
     try:
-        _parser(given).parse_args(given, options)
+        _, unknown = _parser(given).parse_known_args(given, options)
+        if unknown:
+            options.refuse(f"unrecognized arguments: {' '.join(unknown)}")
         code = int(import_module(f"releaser.faces.commands.{options.module}").run(options))
         print(end="", flush=True)
     except ReleaserError as error:
         _report(error, options.log_format)
         return int(error.exit)
     except BrokenPipeError:  # whoever read our output went away, and nothing is known to be done
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _silence()
+        _report(_full(error), options.log_format)
+        return Exit.OUTSIDE
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)
         return 128 + signal.SIGINT
     return code
+
+
+def _silence() -> None:
+    """Let what is still in the buffer of stdout go nowhere, so that the end of the process does not trip over it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _full(error: OSError) -> ExternalError:
+    return ExternalError(
+        "disk-full",
+        "there is no room left to write to",
+        object=str(error.filename or "the output"),
+        found=error.strerror or str(error),
+        wanted="room",
+        hint="make room, then run the same command again",
+    )
 
 
 def _report(error: ReleaserError, log_format: str) -> None:
@@ -104,7 +132,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False)
         module = {"reject": "approve"}.get(name, name)
-        command.set_defaults(command=name, module=module)
+        command.set_defaults(command=name, module=module, refuse=command.error)
         if name in given:
             import_module(f"releaser.faces.commands.{module}").configure(command)
     return parser

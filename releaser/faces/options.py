@@ -52,3 +52,11 @@ def artifacts(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument(
         "--artifacts", metavar="DIR", required=required, help="the folder with everything the build made"
     )
+
+
+def seconds(text: str) -> float:
+    """A number of seconds from 0 to a day."""
+    value = float(text)
+    if not 0 <= value <= 86400:
+        raise ValueError(text)
+    return value

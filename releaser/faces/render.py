@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NoReturn
 
 from releaser.adapters.http import redact
 from releaser.errors import ReleaserError
@@ -46,7 +46,13 @@ def console(stream: IO[str] | None = None) -> Console:
     """A console on stdout that never wraps: a line stays one line, so that output can be searched and piped."""
     from rich.console import Console
 
-    return Console(file=stream or sys.stdout, highlight=False, soft_wrap=True, emoji=False)
+    class Piped(Console):
+        """Leaves it to `releaser.faces.cli.main` what to do when the reader of a pipe went away."""
+
+        def on_broken_pipe(self) -> NoReturn:
+            raise BrokenPipeError
+
+    return Piped(file=stream or sys.stdout, highlight=False, soft_wrap=True, emoji=False)
 
 
 def plan_text(plan: Plan, out: Console, *, every: bool = False) -> None:
@@ -153,7 +159,8 @@ def status_text(report: StatusReport, out: Console) -> None:
         out.print()
     for gate in report.gates:
         if gate.status in ("fail", "wait"):
-            out.print(Text(shown(f"{gate.name}: {gate.reason}" + (f" ({gate.found})" if gate.found else ""))))
+            found = f" ({gate.found})" if gate.found not in ("", gate.reason) else ""
+            out.print(Text(shown(f"{gate.name}: {gate.reason}{found}")))
     for problem in report.problems:
         out.print(Text(shown(f"{problem.message} ({problem.found or problem.object}) [{problem.code}]")))
     out.print(Text(f"next: {shown(report.next)}"))

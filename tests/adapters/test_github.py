@@ -205,11 +205,21 @@ def test_commit_statuses(world: World, forge: GitHub, state: str, expected: Chec
 def test_the_newest_of_a_name_counts(world: World, forge: GitHub) -> None:
     world.server.set_check(REPOSITORY, world.commit, "ci", "success", app_id=1)
     world.clock += 60
-    world.server.set_check(REPOSITORY, world.commit, "ci", "failure", app_id=2)
+    world.server.set_check(REPOSITORY, world.commit, "ci", "failure", app_id=1)
     set_status(world, "lint", "failure")
     world.clock += 60
     set_status(world, "lint", "success")
     assert forge.checks(world.commit) == {"ci": CheckState.FAILURE, "lint": CheckState.SUCCESS}
+
+
+@pytest.mark.parametrize("first", ["failure", None])
+def test_another_giver_of_the_same_name_hides_nothing(world: World, forge: GitHub, first: str | None) -> None:
+    """Who may write statuses, or has an app, may use any name."""
+    world.server.set_check(REPOSITORY, world.commit, "ci", first, app_id=1)
+    world.clock += 60
+    world.server.set_check(REPOSITORY, world.commit, "ci", "success", app_id=2)
+    set_status(world, "ci", "success")
+    assert forge.checks(world.commit) == {"ci": CheckState.PENDING if first is None else CheckState.FAILURE}
 
 
 def test_a_commit_without_checks_has_none(world: World, forge: GitHub) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import stat
 import threading
@@ -137,3 +138,21 @@ def test_the_clock_tells_universal_time_and_goes_on() -> None:
     clock.sleep(0)
     assert before.tzinfo is UTC
     assert timedelta(0) <= clock.now() - before < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("how", ["fetch", "read"])
+def test_a_full_disk_is_an_error_of_ours_and_leaves_no_copy_behind(
+    world: World, asset: Asset, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    def full(_asset: Asset, file: Path, _progress: object) -> None:
+        file.write_bytes(DATA[:5])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(world.forge, "download", full)
+    with TemporaryScratch(world.forge, Reporter()) as scratch:
+        with pytest.raises(ExternalError) as caught:
+            scratch.fetch(asset) if how == "fetch" else scratch.read(asset, 1000)
+        assert caught.value.code == "scratch-unwritable"
+        assert "No space left" in caught.value.found
+        monkeypatch.undo()
+        assert scratch.fetch(asset).sha256 == hashlib.sha256(DATA).hexdigest()

@@ -29,15 +29,19 @@ class Pip:
         return run(str(self._folder / "venv" / "bin" / "python"), *arguments, folder=self._folder, given=self._given)
 
 
+def rustup_home() -> str:
+    """Where rustup keeps its toolchains, which a home of its own would hide."""
+    return os.environ.get("RUSTUP_HOME") or str(Path.home() / ".rustup")
+
+
 class Cargo:
     """A new program in *folder* that knows the world's registry as ``rehearsal``."""
 
     def __init__(self, world: World, folder: Path) -> None:
-        rustup = os.environ.get("RUSTUP_HOME") or str(Path.home() / ".rustup")
         more = {
             "CARGO_HOME": str(folder / "cargo-home"),
             "CARGO_REGISTRIES_REHEARSAL_INDEX": world.crates.index,
-            "RUSTUP_HOME": rustup,
+            "RUSTUP_HOME": rustup_home(),
         }
         self._given = environment(folder / "home", more)
         self._folder = folder / "program"

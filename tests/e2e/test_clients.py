@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +12,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from releaser.faces.commands.rehearse import install_commands
 from releaser.model.manifest import ASSET, CHECKSUMS, Manifest
 from releaser.model.version import Version
 from releaser.rehearsal import sample
 from releaser.rehearsal.world import World
-from tests.e2e.clients import Cargo, Git, Npm, Pip, cask_digests
+from tests.e2e.clients import Cargo, Git, Npm, Pip, cask_digests, rustup_home
 from tests.e2e.commands import environment, release, run
 
 
@@ -93,3 +96,18 @@ def test_the_public_files_match_the_checksum_file(released: Released, tmp_path: 
     given = environment(tmp_path / "home", {"LC_ALL": "C"})
     checked = run("sha256sum", "--check", "--strict", CHECKSUMS, folder=tmp_path, given=given)
     assert sorted(checked.splitlines()) == sorted(f"{name}: OK" for name in names)
+
+
+@pytest.mark.clients("cargo", "npm", "git")
+def test_the_install_commands_that_a_rehearsal_prints_can_be_typed(released: Released, tmp_path: Path) -> None:
+    given = environment(tmp_path / "home", {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "npm_config_audit": "false"})
+    given |= {"CARGO_HOME": str(tmp_path / "cargo-home"), "RUSTUP_HOME": rustup_home()}
+    run(sys.executable, "-m", "venv", str(tmp_path / "venv"), folder=tmp_path, given=given)
+    run("cargo", "init", "--quiet", "--vcs", "none", "--name", "program", folder=tmp_path, given=given)
+    given["PATH"] = f"{tmp_path / 'venv' / 'bin'}{os.pathsep}{given['PATH']}"
+    typed = [*install_commands(released.world, released.project), "cargo build --quiet"]
+    run("sh", "-ec", "\n".join(typed), folder=tmp_path, given=given)
+    assert "ternlet" in (tmp_path / "Cargo.lock").read_text()
+    assert (tmp_path / "node_modules" / "@harbor" / "tern").is_dir()
+    assert (tmp_path / "homebrew-tap" / "Casks" / "tern.rb").is_file()
+    run("python", "-c", "import tern", folder=tmp_path, given=given)

@@ -346,6 +346,15 @@ def test_a_conflict_midway_needs_a_human_and_is_not_written_over(scene: Scene) -
     assert not scene.proposed()
 
 
+def test_an_unanswered_write_that_somebody_else_won_ends_as_a_conflict(scene: Scene) -> None:
+    world = scene.world
+    world.crates.faults = [Fault.REQUEST_LOST]
+    world.after("crates.io.publish", lambda: world.crates.plant("coglet", "1.2.0", CRATE, b"other"))
+    assert scene.publish().state is State.NEEDS_HUMAN
+    assert scene.open_intents() == []
+    assert [r["body"]["result"] for r in world.ledger.records if r["kind"] == "outcome"].count("conflict") == 1
+
+
 def test_a_file_listed_without_a_digest_is_waited_for(scene: Scene) -> None:
     scene.world.pypi.plant("coglet", "1.2.0", MAC, content(MAC))
     scene.world.pypi.digests = False
@@ -420,6 +429,12 @@ def test_a_forge_that_is_down_at_the_end_loses_nothing(scene: Scene) -> None:
     assert scene.world.snapshot() == before
 
 
+def test_a_manifest_that_is_replaced_after_the_last_write_is_noticed(scene: Scene) -> None:
+    scene.world.after(f"{TAP}.pull_request", lambda: replace_manifest(scene))
+    result = scene.publish()
+    assert (result.state, problem(result).code) == (State.NEEDS_HUMAN, "manifest-swapped")
+
+
 # Package managers
 
 
@@ -484,6 +499,14 @@ def redraft(scene: Scene) -> None:
     scene.manifest = scene.manifest.model_copy(update={"initiator": None})
     scene.files = scene.written(scene.manifest)
     scene.drafted()
+
+
+def replace_manifest(scene: Scene) -> None:
+    """Somebody puts another whole manifest in the place of the approved one."""
+    other = scene.manifest.model_copy(update={"initiator": None})
+    for name, data in ((ASSET, other.canonical()), (CHECKSUMS, other.checksums())):
+        scene.world.forge.drop(scene.release.id, name)
+        scene.world.forge.put(scene.release.id, name, data, STRANGER)
 
 
 def swap(scene: Scene) -> None:
@@ -613,6 +636,7 @@ def test_one_that_expires_before_them_does_not(scene: Scene) -> None:
             id="asset added",
         ),
         pytest.param(swap, "asset-conflict", State.NEEDS_HUMAN, id="asset swapped"),
+        pytest.param(replace_manifest, "manifest-swapped", State.NEEDS_HUMAN, id="manifest replaced"),
     ],
 )
 @pytest.mark.parametrize(
@@ -703,11 +727,7 @@ def test_nor_does_it_cover_a_file_that_came_afterwards(tmp_path: Path) -> None:
     scene.drafted()
     scene.publish_by_hand(FIRST)
     scene.later(seconds=1)
-    for name in (ASSET, CHECKSUMS):
-        scene.world.forge.drop(scene.release.id, name)
-    other = scene.manifest.model_copy(update={"initiator": None})
-    scene.world.forge.put(scene.release.id, ASSET, other.canonical(), STRANGER)
-    scene.world.forge.put(scene.release.id, CHECKSUMS, other.checksums(), STRANGER)
+    replace_manifest(scene)
     with pytest.raises(WaitingError):
         scene.publish()
     assert scene.arrived() == []

@@ -161,3 +161,12 @@ def test_an_annotation_is_one_command_whatever_it_is_about() -> None:
     assert head == "title=a%2Cb%3Ac%0A"
     undone = data.replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%")
     assert undone == "\n".join((HOSTILE, "50%", "x::y", "\rz"))
+
+
+@pytest.mark.parametrize("variable", ["GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"])
+def test_a_job_file_that_cannot_be_written_is_named(tmp_path: Path, variable: str) -> None:
+    environ = {variable: str(tmp_path / "no" / "such")}
+    with pytest.raises(ConfigError, match="cannot be written") as caught:
+        action.outputs(environ, {"digest": "x"})
+        action.summary(environ, "text")
+    assert (caught.value.code, caught.value.object) == ("job-file-unwritable", variable)

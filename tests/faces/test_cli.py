@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ import pytest
 
 from releaser.errors import Exit
 from releaser.faces.cli import COMMANDS
+from releaser.faces.commands.rehearse import _environments, _instructions
 from releaser.faces.commands.schema import NAMES
 from releaser.model.approval import Approval
 from releaser.model.document import Document
@@ -85,6 +90,12 @@ def test_a_wrong_command_line_is_code_2_and_names_the_help(arguments: tuple[str,
     assert ran.code == Exit.USAGE
     assert ran.out == ""
     assert "--help" in ran.err.splitlines()[-1]
+
+
+def test_an_unknown_option_is_answered_with_the_usage_of_its_command() -> None:
+    ran = alone("plan", "v1.0.0", "--ofline")
+    assert "object releaser plan\n  found  unrecognized arguments: --ofline\n  wanted releaser plan [-h]" in ran.err
+    assert ran.err.endswith("hint: releaser plan --help\n")
 
 
 # -- version ------------------------------------------------------------------------------------------------------
@@ -324,6 +335,34 @@ def test_a_reader_that_goes_away_is_no_success() -> None:
     assert ran.stderr == b""
 
 
+@pytest.mark.parametrize("form", ["text", "json", "markdown"])
+def test_a_plan_whose_reader_goes_away_is_no_success(ready: Stage, form: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    environ = {**ready.project.job, "HOME": str(ready.home)}
+    with open(writing, "wb") as gone:  # noqa: PTH123 - a descriptor
+        arguments = ("plan", ready.tag, "--offline", "--format", form)
+        ran = process(*arguments, cwd=ready.checkout, env=environ, stdout=gone, stderr=subprocess.PIPE)
+    assert (ran.returncode, ran.stderr) == (141, b"")
+
+
+def test_a_full_disk_is_no_bug() -> None:
+    with Path("/dev/full").open("wb") as full:
+        ran = process("version", "1.0.0", stdout=full, stderr=subprocess.PIPE)
+    assert ran.returncode == Exit.OUTSIDE
+    assert ran.stderr.startswith(b"error: there is no room left to write to [disk-full]\n")
+    assert b"Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("closed", [1, 2])
+def test_a_closed_stream_changes_no_exit_code(tmp_path: Path, closed: int) -> None:
+    command = f"exec {closed}>&-; exec {shlex.quote(sys.executable)} -m releaser plan v1.0.0"
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
+    ran = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environ, check=False, capture_output=True)
+    assert ran.returncode == Exit.USAGE
+    assert ran.stdout == b""
+
+
 def test_a_terminal_without_the_signs_gets_them_spelled_out(ready: Stage) -> None:
     environ = {**ready.project.job, "HOME": str(ready.home), "PYTHONIOENCODING": "ascii"}
     ran = process("plan", ready.tag, "--offline", cwd=ready.checkout, env=environ)
@@ -341,3 +380,59 @@ def test_a_whole_release_is_rehearsed_on_this_machine(tmp_path: Path) -> None:
     again = process("rehearse", "--dir", str(tmp_path / "world"))
     assert again.returncode == Exit.USAGE
     assert b"folder-not-empty" in again.stderr
+
+
+def test_secrets_of_the_real_world_do_not_stop_a_rehearsal(tmp_path: Path) -> None:
+    ran = process("rehearse", "--lag", "0", "--version", "0.9.0-rc.1", env={"HOME": str(tmp_path), "NPM_TOKEN": "real"})
+    assert ran.returncode == Exit.DONE, ran.stdout.decode() + ran.stderr.decode()
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below"])
+def test_a_rehearsal_wants_a_folder_that_it_can_use(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "file").write_text("no folder")
+    ran = run("rehearse", "--dir", str(tmp_path / folder), cwd=tmp_path, environ={"PATH": os.environ["PATH"]})
+    assert ran.code == Exit.USAGE
+    assert "[folder-unusable]" in ran.err
+
+
+def test_a_rehearsal_wants_git(tmp_path: Path) -> None:
+    ran = run("rehearse", cwd=tmp_path, environ={"PATH": str(tmp_path)})
+    assert ran.code == Exit.USAGE
+    assert "[git-missing]" in ran.err
+
+
+@pytest.mark.parametrize("lag", ["nan", "-1", "inf", "soon"])
+def test_an_index_lags_by_a_number_of_seconds(lag: str) -> None:
+    ran = alone("rehearse", "--lag", lag)
+    assert ran.code == Exit.USAGE
+    assert "argument --lag" in ran.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_world_that_is_kept_goes_away_with_its_process(tmp_path: Path, number: signal.Signals) -> None:
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-m", "releaser", "rehearse", "--prepare"]
+    kept = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
+    assert kept.stdout is not None
+    for line in kept.stdout:
+        if line.startswith("Ctrl-C"):
+            break
+    assert list(tmp_path.iterdir())
+    kept.send_signal(number)
+    assert kept.wait(timeout=30) == (0 if number is signal.SIGINT else 128 + number)
+    kept.stdout.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_instructions_can_be_typed_whatever_the_folder_is_called(tmp_path: Path) -> None:
+    with Stage(tmp_path / "two words; $HOME") as stage:
+        said = succeed(stage.assemble()).out
+        refused = stage.run("draft", "v0.0.0", "--artifacts", str(stage.dist))
+        printed = io.StringIO()
+        with redirect_stdout(printed):
+            _instructions(_environments(stage.world, stage.project), stage.project)
+    assert shlex.split(said.splitlines()[-1])[-1] == str(stage.dist)
+    assert shlex.split(refused.err.splitlines()[-1])[-1] == str(stage.dist)
+    typed = [shlex.split(line, comments=True) for line in printed.getvalue().splitlines() if line.startswith("  ")]
+    assert [words[0] for words in typed] == ["cd", ".", ".", "."]
+    assert all(len(words) == 2 and Path(words[1]).exists() for words in typed)

@@ -147,6 +147,13 @@ def test_many_passed_objects_are_one_line_and_a_failed_one_keeps_its_own() -> No
     assert "REFUSED" in out.getvalue()
 
 
+def test_a_reason_that_says_what_was_found_says_it_once() -> None:
+    row = GateRow(name="approval", object="v1", status=Status.WAIT, reason="0/2 approvals", found="0/2 approvals")
+    out = io.StringIO()
+    render.status_text(hostile_status().model_copy(update={"gates": (row,)}), render.console(out))
+    assert "approval: 0/2 approvals\n" in out.getvalue()
+
+
 def test_the_notes_of_a_draft_call_on_nobody() -> None:
     """A scoped npm name is the name of a team, which a release page would notify."""
     made = manifest(case(text=FULL, artifacts=full_files()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import tempfile
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
         for artifact in manifest.artifacts:
             print(f"  {artifact.sha256}  {artifact.name}  ({size(artifact.size)})")
         print(f"wrote {folder / ASSET}  {manifest.digest()}")
-        print(f"next: releaser draft {manifest.tag.name} --artifacts {options.artifacts}")
+        print(f"next: releaser draft {manifest.tag.name} --artifacts {shlex.quote(options.artifacts)}")
     return Exit.DONE
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from pathlib import Path
 
 from releaser.errors import ConfigError, ConflictError, Exit
@@ -30,6 +31,7 @@ def run(options: argparse.Namespace) -> int:
 
     action.require_safe_job(os.environ)
     folder = Path(options.artifacts)
+    assemble = f"releaser assemble {options.tag} --artifacts {shlex.quote(options.artifacts)}"
     path = Path(options.manifest) if options.manifest else folder / ASSET
     try:
         if not path.is_file():  # a pipe would be waited for
@@ -42,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
             object=str(path),
             found=error.strerror or str(error),
             wanted="the manifest that `releaser assemble` writes",
-            hint=f"releaser assemble {options.tag} --artifacts {options.artifacts}",
+            hint=assemble,
         ) from error
     if manifest.tag.name != options.tag:
         raise ConfigError(
@@ -51,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
             object=str(path),
             found=manifest.tag.name,
             wanted=options.tag,
-            hint=f"releaser assemble {options.tag} --artifacts {options.artifacts}",
+            hint=assemble,
         )
     files = {name: folder / name for name in wanted_assets(manifest)} | {
         ASSET: path,
@@ -68,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
                 object=name,
                 found=found.get(name, "no such file"),
                 wanted=wanted,
-                hint=f"releaser assemble {options.tag} --artifacts {options.artifacts}",
+                hint=assemble,
             )
     wiring = Wiring(reporter(options.log_format), options.repository or manifest.repository.name)
     with wiring.outside() as outside:

@@ -13,22 +13,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.tag(parser)
     shared.forge(parser)
     parser.add_argument("--ledger", metavar="FILE", help="where the record is kept (default: below XDG_STATE_HOME)")
-    parser.add_argument("--poll", type=seconds, default=2.0, metavar="SECONDS", help="between two looks (default: 2)")
     parser.add_argument(
-        "--settle", type=seconds, default=120.0, metavar="SECONDS", help="for a write of unknown outcome (default: 120)"
+        "--poll", type=shared.seconds, default=2.0, metavar="SECONDS", help="between two looks (default: 2)"
     )
     parser.add_argument(
-        "--wait", type=seconds, default=1800.0, metavar="SECONDS", help="for an index to catch up (default: 1800)"
+        "--settle",
+        type=shared.seconds,
+        default=120.0,
+        metavar="SECONDS",
+        help="for a write of unknown outcome (default: 120)",
+    )
+    parser.add_argument(
+        "--wait",
+        type=shared.seconds,
+        default=1800.0,
+        metavar="SECONDS",
+        help="for an index to catch up (default: 1800)",
     )
     shared.output(parser, "text", "json")
-
-
-def seconds(text: str) -> float:
-    """A number of seconds from 0 to a day."""
-    value = float(text)
-    if not 0 <= value <= 86400:
-        raise ValueError(text)
-    return value
 
 
 def run(options: argparse.Namespace) -> int:

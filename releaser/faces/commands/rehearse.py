@@ -6,15 +6,18 @@ import argparse
 import json
 import os
 import shlex
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from releaser.errors import ConfigError, Exit
+from releaser.faces import options as shared
 
 if TYPE_CHECKING:
     from releaser.rehearsal.sample import Sample
@@ -24,7 +27,9 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", default="0.9.0", help="the version to release (default: 0.9.0)")
     parser.add_argument("--dir", metavar="DIR", help="an empty or new folder for the world (default: a temporary one)")
-    parser.add_argument("--lag", type=float, default=1.0, metavar="SECONDS", help="how late indexes are (default: 1)")
+    parser.add_argument(
+        "--lag", type=shared.seconds, default=1.0, metavar="SECONDS", help="how late indexes are (default: 1)"
+    )
     parser.add_argument("--keep", action="store_true", help="leave the world running until Ctrl-C, for real clients")
     parser.add_argument(
         "--prepare", action="store_true", help="stop before the release: the world is up and the commands are yours"
@@ -38,6 +43,17 @@ def run(options: argparse.Namespace) -> int:
     from releaser.rehearsal.world import World
 
     version = Version.parse(options.version)
+    if shutil.which("git") is None:
+        raise ConfigError(
+            "git-missing",
+            "a rehearsal needs git",
+            object="git",
+            found="no such program on the PATH",
+            wanted="git",
+            hint="install git",
+        )
+    for number in (signal.SIGTERM, signal.SIGHUP):  # so that the world's folder goes away with it
+        signal.signal(number, _end)
     with tempfile.TemporaryDirectory(prefix="releaser-rehearsal-") as temporary:
         root = _folder(options.dir) if options.dir else Path(temporary)
         with World(root) as world:
@@ -57,9 +73,28 @@ def run(options: argparse.Namespace) -> int:
     return code
 
 
+def _end(number: int, _frame: object) -> NoReturn:
+    sys.exit(128 + number)
+
+
 def _folder(name: str) -> Path:
+    """The folder *name*, made if need be; raises ConfigError unless it is empty and can be written."""
     folder = Path(name).absolute()
-    if folder.exists() and any(folder.iterdir()):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        full = any(folder.iterdir())
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            "folder-unusable",
+            "a world cannot be put into this folder",
+            object=str(folder),
+            found=error.strerror or str(error),
+            wanted="a folder that can be made and written",
+            hint="choose another --dir",
+        ) from error
+    if full:
         raise ConfigError(
             "folder-not-empty",
             "a rehearsal needs a folder of its own",
@@ -68,7 +103,6 @@ def _folder(name: str) -> Path:
             wanted="an empty or new folder",
             hint="choose another --dir",
         )
-    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
@@ -96,8 +130,11 @@ def _release(project: Sample) -> int:
 
 
 def _run(who: str, environment: Mapping[str, str], project: Sample, *arguments: str) -> int:
+    from releaser.faces.action import LONG_LIVED
+
     _say(f"\n[{who}] $ releaser {shlex.join(arguments)}")
-    keep = {k: v for k, v in os.environ.items() if not k.startswith(("GITHUB_", "GH_", "ACTIONS_", "RELEASER_"))}
+    real = ("GITHUB_", "GH_", "ACTIONS_", "RELEASER_", *LONG_LIVED)  # nothing of the real world has a part in it
+    keep = {k: v for k, v in os.environ.items() if not k.startswith(real)}
     command = [sys.executable, "-m", "releaser", *arguments]
     return subprocess.run(command, cwd=project.checkout, env={**keep, **environment}, check=False).returncode
 
@@ -137,7 +174,9 @@ def install_commands(world: World, project: Sample) -> Sequence[str]:
     semver, python = str(project.version), spell(project.version, Ecosystem.PEP440)
     return (
         f"pip install --index-url {world.pypi.url}/simple/ tern=={python}",
-        f"CARGO_REGISTRIES_REHEARSAL_INDEX={world.crates.index} cargo add --registry rehearsal ternlet@={semver}",
+        # Exported, since cargo wants to know the registry in every later command too.
+        f"export CARGO_REGISTRIES_REHEARSAL_INDEX={world.crates.index}; "
+        f"cargo add --registry rehearsal ternlet@={semver}",
         f"npm install --registry {world.npm.url} @harbor/tern@{semver}",
         f"git clone {world.github.url}/harbor/homebrew-tap.git",
     )
@@ -156,9 +195,9 @@ def _environments(world: World, project: Sample) -> Mapping[str, Path]:
 
 def _instructions(environments: Mapping[str, Path], project: Sample) -> None:
     _say("\nthe world is up; in another terminal:")
-    _say(f"  cd {project.checkout}")
+    _say(f"  cd {shlex.quote(str(project.checkout))}")
     for name, file in environments.items():
-        _say(f"  . {file}    # to act as {name}")
+        _say(f"  . {shlex.quote(str(file))}    # to act as {name}")
     _say("Ctrl-C here ends it")
 
 
