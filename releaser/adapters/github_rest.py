@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -22,12 +21,10 @@ from urllib.parse import quote, urlsplit
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from releaser.adapters.github_errors import MINUTE, Failures, RateLimited, failures, is_limit, mapping, unreadable
-from releaser.adapters.http import LOOPBACK
+from releaser.adapters.http import LOOPBACK, tls
 from releaser.errors import ConfigError, ExternalError
 
 if TYPE_CHECKING:
-    import ssl
-
     import httpx
     from githubkit import GitHub as Client
     from githubkit import TokenAuthStrategy, UnauthAuthStrategy
@@ -352,7 +349,7 @@ class Rest:
 
         with self._lock:
             if self._opened is None:
-                pool = self._transport or httpx.HTTPTransport(verify=_tls())
+                pool = self._transport or httpx.HTTPTransport(verify=tls())
 
                 class Shared(httpx.BaseTransport):
                     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -386,14 +383,6 @@ class Rest:
                 wanted="https://…",
                 hint="do not use this release; look at it in a browser first",
             )
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """Reading the certificates takes longer than several requests, so every repository shares them."""
-    import httpx
-
-    return httpx.create_ssl_context()
 
 
 def _timeout() -> httpx.Timeout:

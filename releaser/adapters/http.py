@@ -7,6 +7,7 @@ Nothing of httpx, and no secret, leaves this module.
 from __future__ import annotations
 
 import base64
+import os
 import random as _random
 import re
 import threading
@@ -16,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -23,9 +25,11 @@ from urllib.parse import quote
 from pydantic import BaseModel, ValidationError
 
 from releaser.engine.ports import Clock, Receipt, Sent
-from releaser.errors import ExternalError
+from releaser.errors import ConfigError, ExternalError
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 Shape = TypeVar("Shape", bound=BaseModel)
@@ -320,6 +324,7 @@ class Client:
             if self._pool is None:
                 self._pool = httpx.Client(
                     transport=self._transport,
+                    verify=tls(),
                     timeout=httpx.Timeout(connect=10.0, read=60.0, write=60.0, pool=60.0),
                     follow_redirects=False,
                     headers={"User-Agent": self._user_agent or _user_agent(), "Accept-Encoding": "gzip"},
@@ -384,6 +389,27 @@ class Client:
         if unpack and body and not unpack.eof:
             raise _undecodable(address, "gzip that ends too early")
         return bytes(body)
+
+
+@cache
+def tls() -> ssl.SSLContext:
+    """The certificates this machine trusts, shared: reading them takes longer than several requests.
+
+    Raises ConfigError ``certificates-unreadable``.
+    """
+    import httpx
+
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise ConfigError(
+            "certificates-unreadable",
+            "the certificates to trust cannot be read",
+            object="SSL_CERT_FILE" if os.environ.get("SSL_CERT_FILE") else "SSL_CERT_DIR",
+            found=error.strerror or str(error),
+            wanted="a readable file of certificates",
+            hint="unset SSL_CERT_FILE and SSL_CERT_DIR, or name files that exist",
+        ) from error
 
 
 class _WallClock:

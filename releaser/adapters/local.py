@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +50,7 @@ class ThreadWorkers:
 class TemporaryScratch:
     """A folder that only this user can enter and that is gone when the run ends. A context manager.
 
-    Fetching the same asset again gives the copy that was hashed before.
+    Fetching the same asset again, or side by side, gives the copy that was hashed before.
     """
 
     def __init__(self, forge: Forge, reporter: Reporter) -> None:
@@ -57,6 +58,8 @@ class TemporaryScratch:
         self._reporter = reporter
         self._folder = tempfile.TemporaryDirectory(prefix="releaser-")
         self._fetched: dict[int, Fetched] = {}
+        self._lock = threading.Lock()
+        self._under_way: dict[int, threading.Lock] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -66,14 +69,17 @@ class TemporaryScratch:
 
     def fetch(self, asset: Asset) -> Fetched:
         """Download *asset* once, hashing the bytes that ended up in the file."""
-        if asset.id not in self._fetched:
-            file = Path(self._folder.name, str(asset.id), asset.name)
-            with _room(file):
-                file.parent.mkdir(mode=0o700, exist_ok=True)  # a download that failed has left it
-                with self._reporter.transfer(f"{asset.name} ← draft", asset.size) as progress:
-                    self._forge.download(asset, file, progress)
-                self._fetched[asset.id] = _hashed(file)
-        return self._fetched[asset.id]
+        with self._lock:
+            under_way = self._under_way.setdefault(asset.id, threading.Lock())
+        with under_way:
+            if asset.id not in self._fetched:
+                file = Path(self._folder.name, str(asset.id), asset.name)
+                with _room(file):
+                    file.parent.mkdir(mode=0o700, exist_ok=True)  # a download that failed has left it
+                    with self._reporter.transfer(f"{asset.name} ← draft", asset.size) as progress:
+                        self._forge.download(asset, file, progress)
+                    self._fetched[asset.id] = _hashed(file)
+            return self._fetched[asset.id]
 
     def read(self, asset: Asset, limit: int) -> bytes:
         """The bytes of a small asset, always as the forge has them now; raises ExternalError ``asset-too-large``."""

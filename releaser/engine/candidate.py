@@ -9,12 +9,12 @@ from datetime import datetime
 from releaser.engine.draft import compare, is_approval, release_of
 from releaser.engine.planner import Registries
 from releaser.engine.ports import Asset, Outside, Release
+from releaser.engine.rights import policy_text, require_rights
 from releaser.errors import ConfigError, RefusedError
 from releaser.model.approval import Approval, Decision, Vote
 from releaser.model.facts import Ballot
 from releaser.model.manifest import ASSET, Manifest, Person
 from releaser.model.policy import DEFAULT_PATH, Policy, policy_digest
-from releaser.policy import schedule
 
 _MANIFEST_LIMIT = 16 << 20
 _APPROVAL_LIMIT = 64 << 10
@@ -101,20 +101,11 @@ def candidate(
             wanted=policy_path,
             hint=f"delete the draft, releaser assemble {tag} --artifacts DIR, then draft again",
         )
-    text = outside.forge.file(manifest.policy.path, outside.forge.commit_of(here.default_branch))
-    if text is None:
-        raise ConfigError(
-            "policy-missing",
-            "the policy file is not on the default branch",
-            object=f"{here.default_branch}:{manifest.policy.path}",
-            found="no such file",
-            wanted="the policy that judges this release",
-            hint=f"commit {manifest.policy.path} to {here.default_branch}",
-        )
-    policy = read_policy(text.decode("utf-8", "replace"), manifest.policy.path)
+    text = policy_text(outside.forge, here.default_branch, policy_path)
+    policy = read_policy(text.decode("utf-8", "replace"), policy_path)
     digest = policy_digest(text)
     if digest == manifest.policy.digest:
-        _same_rights(manifest, policy, registries)
+        require_rights(manifest, policy, registries)
     return Candidate(release, manifest, policy, digest)
 
 
@@ -130,28 +121,6 @@ def _manifest(outside: Outside, release: Release, tag: str) -> Manifest:
             hint=f"releaser draft {tag} --artifacts DIR",
         )
     return Manifest.parse(outside.scratch.read(asset, _MANIFEST_LIMIT), ASSET)
-
-
-def _same_rights(manifest: Manifest, policy: Policy, registries: Registries) -> None:
-    """A manifest may ask for exactly what its policy schedules: a hand-made one cannot add a target."""
-    version = policy.version_of(manifest.tag.name)
-    if version is None:
-        scheduled: tuple[object, ...] = ()
-    else:
-        channel = policy.channel_for(version)
-        scheduled = (
-            *schedule.publications(policy, version, channel, manifest.artifacts, registries),
-            *schedule.deliveries(policy, channel),
-        )
-    if (*manifest.publications, *manifest.downstream) != scheduled or str(version) != manifest.version:
-        raise RefusedError(
-            "manifest-widened",
-            "release.json asks for other publications than its policy schedules",
-            object=ASSET,
-            found=", ".join(p.id for p in manifest.publications) or "none",
-            wanted=", ".join(getattr(s, "id", "") for s in scheduled) or "none",
-            hint=f"delete the draft, releaser assemble {manifest.tag.name} --artifacts DIR, then draft again",
-        )
 
 
 def ballot(outside: Outside, seen: Candidate, published: Published | None, *, begun: bool) -> Ballot:

@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from releaser.engine.ports import Asset, Outside, Release
+from releaser.engine.rights import policy_text, require_rights
 from releaser.errors import ConflictError, ExternalError, RefusedError
 from releaser.model.manifest import APPROVAL_PREFIX, ASSET, CHECKSUMS, Manifest
+from releaser.model.policy import DEFAULT_PATH, Policy
 
 
 def release_of(releases: Sequence[Release]) -> Release | None:
@@ -84,9 +86,12 @@ def draft(outside: Outside, manifest: Manifest, files: Mapping[str, Path], notes
     """Make the forge hold a complete draft of *manifest*; safe to repeat, and finishes what was interrupted.
 
     *files* maps every wanted name to a local file. A release that is already public is left as it is when it is
-    complete and refused when it is not.
+    complete and refused when it is not. One that need not wait is public at once: where the policy on the default
+    branch says so; a manifest that only says so itself is refused before anything is written.
     """
     forge, tag = outside.forge, manifest.tag
+    if not manifest.draft:
+        _require_no_approval_needed(outside, manifest)
     found = release_of(forge.releases(tag.name))
     missing, ghosts = compare(found, manifest) if found else (list(wanted_assets(manifest)), [])
     if found and not found.draft and missing:
@@ -124,3 +129,10 @@ def draft(outside: Outside, manifest: Manifest, files: Mapping[str, Path], notes
     if complete.draft and not manifest.draft:
         return forge.publish(complete, latest=False)
     return complete
+
+
+def _require_no_approval_needed(outside: Outside, manifest: Manifest) -> None:
+    """Raise RefusedError ``manifest-widened`` unless the policy in force lets such a release be public unapproved."""
+    text = policy_text(outside.forge, outside.forge.repository().default_branch, DEFAULT_PATH)
+    policy = Policy.parse(text.decode("utf-8", "replace"), DEFAULT_PATH, registries=outside.registries)
+    require_rights(manifest, policy, {name: (r.ecosystem, r.kinds) for name, r in outside.registries.items()})

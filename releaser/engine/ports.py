@@ -156,7 +156,7 @@ class Forge(Protocol):
         """Add a file; *progress* is told bytes. Raises ConflictError ``asset-exists`` when the name is taken."""
 
     def remove(self, asset: Asset) -> None:
-        """Delete an asset; only ever used for our own unfinished uploads."""
+        """Delete an asset; only ever used for our own unfinished uploads, and an approver's own expired approval."""
 
     def download(self, asset: Asset, file: Path, progress: Callable[[int], None]) -> None:
         """Fetch an asset's bytes into *file*."""

@@ -59,11 +59,9 @@ def _publication(publication: PlannedPublication, view: View) -> ChannelRow:
 def _shelf(shelf: Shelf | Unobserved, visible: Shelf | Unobserved | None) -> tuple[Shown, str]:
     if isinstance(shelf, Unobserved):
         return Shown.UNKNOWN, shelf.reason
+    if conflict := _conflict(shelf) or (_conflict(visible) if isinstance(visible, Shelf) else ""):
+        return Shown.CONFLICT, conflict
     states = list(shelf.files.values())
-    if shelf.foreign:
-        return Shown.CONFLICT, "not ours: " + ", ".join(shelf.foreign)
-    if Presence.DIFFERENT in states:
-        return Shown.CONFLICT, "other bytes: " + ", ".join(n for n, p in shelf.files.items() if p is Presence.DIFFERENT)
     if Presence.UNKNOWN in states:
         return Shown.UNKNOWN, "listed without a digest"
     same = states.count(Presence.SAME)
@@ -71,9 +69,19 @@ def _shelf(shelf: Shelf | Unobserved, visible: Shelf | Unobserved | None) -> tup
         return Shown.ABSENT, ""
     if same < len(states):
         return Shown.PARTIAL, f"{same} of {len(states)} files"
+    if isinstance(visible, Unobserved):
+        return Shown.UNKNOWN, f"recorded; {visible.reason}"
     if visible is not None and is_complete(visible):
         return Shown.VISIBLE, f"{same} file{'s' if same != 1 else ''}, same digest"
     return Shown.RECORDED, "not in the consumer's index yet"
+
+
+def _conflict(shelf: Shelf) -> str:
+    """What a registry or an index shows that is not ours, empty when there is nothing."""
+    if shelf.foreign:
+        return "not ours: " + ", ".join(shelf.foreign)
+    different = [n for n, p in shelf.files.items() if p is Presence.DIFFERENT]
+    return "other bytes: " + ", ".join(different) if different else ""
 
 
 _SHOWN = {

@@ -90,14 +90,28 @@ def deliveries(
 def objections(
     registries: Mapping[str, Registry], publications: Iterable[PlannedPublication], files: Iterable[Inspected]
 ) -> tuple[Objection, ...]:
-    """The rules of each target registry that the files meant for it break. Pure."""
+    """The rules of each target registry that the files meant for it break, each alone or together. Pure."""
     by_name = {f.artifact.name: f for f in files}
-    return tuple(
-        objection
-        for publication in publications
-        for name in publication.files
-        if name in by_name
-        for objection in registries[publication.registry].objections(publication.id, publication.package, by_name[name])
+    found: list[Objection] = []
+    for publication in publications:
+        registry = registries[publication.registry]
+        listed: dict[str, str] = {}
+        for file in (by_name[n] for n in publication.files if n in by_name):
+            found += registry.objections(publication.id, publication.package, file)
+            name = file.artifact.name
+            there = registry.file_name(publication.package, publication.version, file.artifact)
+            if (other := listed.setdefault(there, name)) != name:
+                found.append(_twice(publication, name, other, there))
+    return tuple(found)
+
+
+def _twice(publication: PlannedPublication, name: str, other: str, there: str) -> Objection:
+    return Objection(
+        publication.id,
+        name,
+        f"{there}, as which {publication.registry} lists {other} too",
+        "one file under each name",
+        "leave one of them out of `files`",
     )
 
 

@@ -98,19 +98,20 @@ def check(outside: Outside, seen: Candidate, record: Approval, person: Person) -
 
 
 def asset_name(record: Approval, person: Person) -> str:
-    """One file per person, decision and digest, so that deciding twice changes nothing."""
+    """One file per person, decision and digest, so that deciding twice changes nothing but an expired approval."""
     return f"{APPROVAL_PREFIX}{person.id}-{record.decision}-{record.manifest[7:19]}.json"
 
 
 def cast(outside: Outside, seen: Candidate, record: Approval, person: Person, file: Path) -> bool:
-    """Put the record, already written to *file*, on the release; False when it was there before.
+    """Put the record, already written to *file*, on the release; False when it was there before and still counts.
 
-    An unfinished upload of it is sent again. Raises ConflictError ``asset-exists`` when somebody else has put a file
-    of its name there.
+    An unfinished upload of it is sent again, and an approval that expired is given anew. Raises ConflictError
+    ``asset-exists`` when somebody else has put a file of its name there.
     """
     name = asset_name(record, person)
+    now, lifetime = outside.clock.now(), seen.policy.approval.lifetime
     for mine in (a for a in seen.release.assets if a.name == name and a.by.id == person.id):
-        if mine.complete:
+        if mine.complete and (record.decision is Decision.REJECT or now - mine.at < lifetime):
             return False
         outside.forge.remove(mine)
     with outside.reporter.transfer(name, file.stat().st_size) as progress:

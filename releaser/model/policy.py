@@ -189,9 +189,11 @@ class Policy(Section):
         source: str,
         *,
         registries: Collection[str],
-        dispatchers: Mapping[str, type[BaseModel]],
+        dispatchers: Mapping[str, type[BaseModel]] | None = None,
     ) -> Self:
         """Read a policy file. *registries* and *dispatchers* are the known names and their settings.
+
+        Without *dispatchers*, what belongs to a package manager is not looked at.
 
         Raises ConfigError ``policy-syntax`` or ``policy-invalid``; *source* is the name shown in them.
         """
@@ -294,6 +296,7 @@ def _problems(
             yield from _unknown((*key, "registry"), (publication.registry,), registries)
         yield from _unknown((*key, "files"), publication.files, policy.artifacts)
         yield from _unknown((*key, "needs"), publication.needs, policy.publish)
+    yield from _same_package(policy)
     environments = {p.environment: name for name, p in policy.publish.items() if p.environment}
     if len(environments) > 1:
         yield PolicyProblem(
@@ -339,6 +342,22 @@ def _settings(key: tuple[str, ...], entry: Downstream, settings: type[BaseModel]
         where = (*key, *_path(first))
         names = [f.alias or n for n, f in settings.model_fields.items()]
         yield PolicyProblem(where, *_words(first, [*names, *Downstream.model_fields]))
+
+
+def _same_package(policy: Policy) -> Iterator[PolicyProblem]:
+    """Two publications of one package would each find the other's files foreign, after the first write."""
+    owners: dict[tuple[str, str], str] = {}
+    for name, publication in policy.publish.items():
+        package = publication.package or name
+        one = re.sub(r"[-_.]+", "-", package).lower()  # registries take such spellings for one name
+        owner = owners.setdefault((publication.registry, one), name)
+        if owner != name:
+            yield PolicyProblem(
+                ("publish", name, "package"),
+                f"{package!r} at {publication.registry}, which publish.{owner} has",
+                "one publication for each package",
+                f"put all artifact groups into the `files` of publish.{owner}",
+            )
 
 
 def _cycle(policy: Policy) -> Iterator[PolicyProblem]:

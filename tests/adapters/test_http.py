@@ -25,9 +25,10 @@ from releaser.adapters.http import (
     plain,
     redact,
     retry_after,
+    tls,
 )
 from releaser.engine.ports import Sent
-from releaser.errors import ExternalError
+from releaser.errors import ConfigError, ExternalError
 from releaser.rehearsal.server import Faults, Journal, Request, Response, Service, route
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -410,3 +411,14 @@ def test_many_threads_share_one_client(echo: Echo) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(send, range(40))) == [str(n).encode() for n in range(40)]
     client.close()
+
+
+def test_certificates_that_cannot_be_read_are_an_error_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    tls.cache_clear()
+    try:
+        with pytest.raises(ConfigError) as caught:
+            Client().request("GET", "https://example.invalid/")
+    finally:
+        tls.cache_clear()
+    assert (caught.value.code, caught.value.object) == ("certificates-unreadable", "SSL_CERT_FILE")

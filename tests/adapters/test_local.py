@@ -6,13 +6,15 @@ import errno
 import hashlib
 import stat
 import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
 
 from releaser.adapters.local import SystemClock, TemporaryScratch, ThreadWorkers
-from releaser.engine.ports import Asset, RepositoryFacts
+from releaser.engine.ports import Asset, Fetched, RepositoryFacts
 from releaser.errors import ExternalError
 from releaser.model.manifest import Person
 from tests.world import Reporter, World
@@ -62,6 +64,28 @@ def test_a_copy_stays_the_one_that_was_hashed(world: World, asset: Asset) -> Non
         world.forge.tamper(next(iter(world.forge.held)), asset.name, b"other")
         assert scratch.fetch(asset) == first
         assert first.file.read_bytes() == DATA
+
+
+def test_two_that_want_the_same_copy_at_once_get_one_download(world: World, asset: Asset) -> None:
+    """Two packages may share a file; neither may read it while the other still writes it."""
+    both, download, downloads = threading.Barrier(2), world.forge.download, []
+
+    def slow(wanted: Asset, file: Path, progress: Callable[[int], None]) -> None:
+        downloads.append(file)
+        file.write_bytes(DATA[:5])
+        time.sleep(0.05)
+        download(wanted, file, progress)
+
+    def fetch(scratch: TemporaryScratch) -> Fetched:
+        both.wait()
+        return scratch.fetch(asset)
+
+    world.forge.download = slow  # type: ignore[method-assign]
+    with TemporaryScratch(world.forge, Reporter()) as scratch:
+        one, two = ThreadWorkers().map(fetch, [scratch, scratch])
+        assert one == two
+        assert one.sha256 == hashlib.sha256(DATA).hexdigest()
+    assert len(downloads) == 1
 
 
 def test_a_copy_that_failed_can_be_fetched_again(world: World, asset: Asset) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from releaser.errors import ConfigError, ConflictError, ExternalError, RefusedError, ReleaserError
+from releaser.model.artifact import Kind
 from releaser.model.manifest import ASSET, CHECKSUMS, PlannedDelivery, RepositoryRef, TagRef
 from releaser.model.policy import DEFAULT_PATH, policy_digest
 from tests.engine.scene import CLI, CRATE, FIRST, POLICY, STRANGER, Scene
@@ -112,6 +113,18 @@ def delivered(scene: Scene) -> Mapping[str, Any]:
     return {"downstream": (*scene.manifest.downstream, more)}
 
 
+def smuggled(scene: Scene) -> Mapping[str, Any]:
+    """The command goes to the Python index, as if the policy named it a wheel of the SDK."""
+    forged = {"group": "sdk", "kind": Kind.WHEEL}
+    artifacts = [a.model_copy(update=forged) if a.name == CLI else a for a in scene.manifest.artifacts]
+    targets = [
+        p.model_copy(update={"files": tuple(a.name for a in artifacts if a.group == "sdk")}) if p.id == "sdk" else p
+        for p in scene.manifest.publications
+    ]
+    assert any(CLI in p.files for p in targets)
+    return {"artifacts": tuple(artifacts), "publications": tuple(targets)}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -120,6 +133,8 @@ def delivered(scene: Scene) -> Mapping[str, Any]:
         pytest.param(unordered, id="another order"),
         pytest.param(delivered, id="another tap"),
         pytest.param(lambda _: {"version": "1.2.1"}, id="another version than the tag's"),
+        pytest.param(lambda _: {"channel": "dev"}, id="another channel"),
+        pytest.param(smuggled, id="a file that the policy sends nowhere"),
     ],
 )
 def test_a_manifest_asks_for_exactly_what_its_policy_schedules(
@@ -143,7 +158,7 @@ def test_nor_does_a_channel_that_needs_no_approval_help(tmp_path: Path) -> None:
     scene = Scene(tmp_path, tag="v1.2.0-dev.1")
     other = scene.manifest.policy.model_copy(update={"digest": "sha256:" + "0" * 64})
     targets = Scene(tmp_path, tag="v1.2.0-rc.1").manifest.publications
-    forged(scene, {"policy": other, "publications": targets})
+    forged(scene, {"policy": other, "publications": targets, "draft": True})
     with pytest.raises(RefusedError):
         scene.publish()
     assert scene.arrived() == []

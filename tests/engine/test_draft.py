@@ -12,8 +12,8 @@ from releaser.engine.draft import compare, release_of, wanted_assets
 from releaser.engine.ports import Release
 from releaser.errors import ConflictError, ExternalError, RefusedError, ReleaserError
 from releaser.model.manifest import ASSET, CHECKSUMS
-from tests.engine.scene import BOT, CLI, CRATE, FIRST, STRANGER, Scene, content
-from tests.world import Crash
+from tests.engine.scene import BOT, CLI, CRATE, FIRST, POLICY, STRANGER, Scene, content
+from tests.world import Crash, World
 
 
 @pytest.fixture
@@ -205,6 +205,33 @@ def test_an_interrupted_one_is_not_public(tmp_path: Path) -> None:
         scene.drafted()
     assert scene.release.draft
     assert not scene.drafted().draft
+
+
+@pytest.mark.parametrize(
+    ("tag", "change", "code"),
+    [
+        pytest.param("v1.2.0", lambda _: None, "manifest-widened", id="its channel waits"),
+        pytest.param(
+            "v1.2.0-dev.1",
+            lambda w: w.policy(POLICY.replace("draft = false", "")),
+            "manifest-widened",
+            id="its channel waits since",
+        ),
+        pytest.param("v1.2.0-dev.1", lambda w: w.forge.tree.clear(), "policy-missing", id="there is no policy to ask"),
+    ],
+)
+def test_a_manifest_does_not_say_itself_that_nobody_need_approve_it(
+    tmp_path: Path, tag: str, change: Callable[[World], object], code: str
+) -> None:
+    scene = Scene(tmp_path, tag=tag)
+    scene.manifest = scene.manifest.model_copy(update={"draft": False, "publications": (), "downstream": ()})
+    scene.files = scene.written(scene.manifest)
+    change(scene.world)
+    before = scene.world.snapshot()
+    with pytest.raises(ReleaserError) as caught:
+        scene.drafted()
+    assert caught.value.code == code
+    assert scene.world.snapshot() == before
 
 
 def draft_release(number: int, *, draft: bool) -> Release:

@@ -15,7 +15,7 @@ from releaser.engine.reconcile import Patience, Result
 from releaser.engine.states import State
 from releaser.errors import ConflictError, Exit, ExternalError, RefusedError, ReleaserError, WaitingError
 from releaser.model.approval import Approval, Decision
-from releaser.model.facts import CheckState
+from releaser.model.facts import CheckState, Listing
 from releaser.model.manifest import ASSET, CHECKSUMS, Person
 from releaser.model.policy import policy_digest
 from tests.engine.scene import (
@@ -38,7 +38,7 @@ from tests.engine.scene import (
     Scene,
     content,
 )
-from tests.world import EPOCH, Crash, Fault
+from tests.world import EPOCH, Crash, Fault, unreachable
 
 NPM_NAME = "cog-1.2.0.tgz"  # as npm calls it
 EVERYTHING = {MAC, LINUX, CRATE, NPM_NAME, WHEEL, SDIST}
@@ -306,6 +306,18 @@ def test_a_registry_that_cannot_be_asked_is_not_written_to(scene: Scene) -> None
     assert CRATE not in scene.arrived()
     scene.world.crates.down = False
     assert_released(scene, scene.publish())
+
+
+def test_an_index_that_cannot_be_asked_is_not_taken_for_one_that_lags(scene: Scene) -> None:
+    def visible(package: str, version: str) -> Listing:
+        raise unreachable("the index")
+
+    scene.world.crates.visible = visible  # type: ignore[method-assign]
+    result = scene.publish()
+    error = problem(result)
+    assert (result.state, error.code, error.exit) == (State.PUBLISHING, "registry-unread", Exit.OUTSIDE)
+    assert error.found == "the index does not answer (no answer)"
+    assert CRATE in scene.arrived()
 
 
 def test_a_publisher_that_is_closed_midway_holds_back_its_package(scene: Scene) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from releaser.engine.report import problem, report
 from releaser.errors import ExternalError
+from releaser.model.facts import Listing
 from releaser.model.status import ChannelRow, Shown, StatusReport
-from tests.engine.scene import CRATE, LINUX, MAC, TAP, Scene, content
-from tests.world import World
+from tests.engine.scene import CRATE, LINUX, MAC, POLICY, TAP, Scene, content
+from tests.world import World, unreachable
 
 
 @pytest.fixture
@@ -44,6 +45,18 @@ def undigested(world: World) -> None:
     world.pypi.digests = False
 
 
+def elsewhere(world: World, seen: Listing | ExternalError) -> None:
+    """The registry has our bytes, and the consumer's index does not say so."""
+    wheels(world)
+
+    def visible(package: str, version: str) -> Listing:
+        if isinstance(seen, ExternalError):
+            raise seen
+        return seen
+
+    world.pypi.visible = visible  # type: ignore[method-assign]
+
+
 @pytest.mark.parametrize(
     ("change", "state", "detail"),
     [
@@ -52,6 +65,18 @@ def undigested(world: World) -> None:
             lambda w: w.pypi.plant("coglet", "1.2.0", MAC, content(MAC)), Shown.PARTIAL, "1 of 2 files", id="a part"
         ),
         pytest.param(lagging, Shown.RECORDED, "not in the consumer's index yet", id="recorded"),
+        pytest.param(
+            lambda w: elsewhere(w, unreachable("the index")),
+            Shown.UNKNOWN,
+            "recorded; the index does not answer (no answer)",
+            id="recorded, and the index cannot be read",
+        ),
+        pytest.param(
+            lambda w: elsewhere(w, Listing(True, {MAC: "sha256:" + "0" * 64})),
+            Shown.CONFLICT,
+            f"other bytes: {MAC}",
+            id="other bytes in the index",
+        ),
         pytest.param(wheels, Shown.VISIBLE, "2 files, same digest", id="visible"),
         pytest.param(
             lambda w: w.pypi.plant("coglet", "1.2.0", MAC, b"other"), Shown.CONFLICT, f"other bytes: {MAC}", id="other"
@@ -114,6 +139,35 @@ def test_what_waits_for_approval_says_which_digest_to_approve(tmp_path: Path) ->
     scene = Scene(tmp_path)
     scene.drafted()
     assert shown(scene).next == f"releaser approve v1.2.0 --digest {scene.manifest.digest()}"
+
+
+@pytest.mark.parametrize(
+    ("public", "command"),
+    [
+        pytest.param(False, "delete the draft, then assemble, draft and approve again", id="a draft"),
+        pytest.param(
+            True,
+            "mend what the gate names, then releaser publish v1.2.0; or choose a new version, for this one is public",
+            id="a public release, which nobody can draft again",
+        ),
+    ],
+)
+def test_what_voids_a_release_leaves_another_way_on_before_it_is_public(
+    scene: Scene, public: bool, command: str
+) -> None:
+    if public:
+        scene.world.forge.undraft(scene.release.id)
+    scene.world.policy(POLICY + "# edited\n")
+    document = shown(scene)
+    assert (document.state, document.next) == ("voided", command)
+
+
+def test_bytes_that_are_not_ours_on_the_release_are_not_said_to_be_published(scene: Scene) -> None:
+    scene.world.forge.tamper(scene.release.id, CRATE, b"other")
+    result = scene.publish()
+    document = report(result.view, result.state, result.problems)
+    assert document.state == "needs human"
+    assert document.next == "find out whose the other bytes are; choose a new version if a registry has them"
 
 
 def test_a_document_is_read_back_as_it_was_written(scene: Scene) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from releaser.engine.states import State
 from releaser.engine.vote import asset_name, record_for
 from releaser.errors import ConflictError, Exit, ExternalError, RefusedError
 from releaser.model.approval import Approval, Decision
@@ -47,6 +48,25 @@ def test_deciding_twice_changes_nothing(scene: Scene) -> None:
     before = scene.world.snapshot()
     assert not scene.vote(FIRST)
     assert scene.world.snapshot() == before
+
+
+def test_an_approval_that_expired_can_be_given_again(scene: Scene) -> None:
+    scene.vote(FIRST)
+    scene.later(hours=72)
+    scene.vote(SECOND)
+    assert scene.look().state is State.DRAFTED
+    assert scene.vote(FIRST)
+    assert len(records(scene)) == 2
+    assert scene.publish().state is State.RELEASED
+
+
+def test_a_rejection_does_not_expire_and_is_not_written_again(scene: Scene) -> None:
+    scene.vote(FIRST, Decision.REJECT)
+    scene.later(hours=73)
+    before = scene.world.snapshot()
+    assert not scene.vote(FIRST, Decision.REJECT)
+    assert scene.world.snapshot() == before
+    assert scene.look().state is State.REJECTED
 
 
 def test_every_person_decision_and_digest_has_a_name_of_its_own(scene: Scene) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -163,10 +164,17 @@ def test_an_annotation_is_one_command_whatever_it_is_about() -> None:
     assert undone == "\n".join((HOSTILE, "50%", "x::y", "\rz"))
 
 
-@pytest.mark.parametrize("variable", ["GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"])
-def test_a_job_file_that_cannot_be_written_is_named(tmp_path: Path, variable: str) -> None:
-    environ = {variable: str(tmp_path / "no" / "such")}
+@pytest.mark.parametrize(
+    ("variable", "write"),
+    [
+        ("GITHUB_OUTPUT", lambda environ: action.outputs(environ, {"digest": "x"})),
+        ("GITHUB_STEP_SUMMARY", lambda environ: action.summary(environ, "text")),
+    ],
+    ids=["outputs", "summary"],
+)
+def test_a_job_file_that_cannot_be_written_is_named(
+    tmp_path: Path, variable: str, write: Callable[[Mapping[str, str]], None]
+) -> None:
     with pytest.raises(ConfigError, match="cannot be written") as caught:
-        action.outputs(environ, {"digest": "x"})
-        action.summary(environ, "text")
+        write({variable: str(tmp_path / "no" / "such")})
     assert (caught.value.code, caught.value.object) == ("job-file-unwritable", variable)

@@ -408,8 +408,7 @@ def test_an_index_lags_by_a_number_of_seconds(lag: str) -> None:
     assert "argument --lag" in ran.err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_world_that_is_kept_goes_away_with_its_process(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_world_that_is_kept_goes_away_with_its_process(tmp_path: Path) -> None:
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-m", "releaser", "rehearse", "--prepare"]
     kept = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
@@ -418,8 +417,8 @@ def test_a_world_that_is_kept_goes_away_with_its_process(tmp_path: Path, number:
         if line.startswith("Ctrl-C"):
             break
     assert list(tmp_path.iterdir())
-    kept.send_signal(number)
-    assert kept.wait(timeout=30) == (0 if number is signal.SIGINT else 128 + number)
+    kept.terminate()
+    assert kept.wait(timeout=30) == 128 + signal.SIGTERM
     kept.stdout.close()
     assert not list(tmp_path.iterdir())
 

@@ -317,6 +317,23 @@ def test_the_worked_policies_can_be_read(path: Path) -> None:
             "did you mean 'demo'?",
             id="a channel's unknown publication",
         ),
+        pytest.param(
+            FOUR_LINES + '[publish.more]\nregistry = "pypi"\npackage = "demo"\nfiles = "all"\n',
+            7,
+            "'demo' at pypi, which publish.demo has",
+            "one publication for each package",
+            "put all artifact groups into the `files` of publish.demo",
+            id="two publications of one package",
+        ),
+        pytest.param(
+            FOUR_LINES
+            + '[publish.more]\nregistry = "pypi"\nfiles = "all"\npackage = "De.mo"\n[publish.de-mo]\nregistry = "pypi"\nfiles = "all"\n',
+            9,
+            "'de-mo' at pypi, which publish.more has",
+            "one publication for each package",
+            "publish.more",
+            id="two spellings that a registry takes for one",
+        ),
         pytest.param("[publish.demo]\nfiles = []\n", 1, "nothing", "the key 'registry'", "schema", id="no registry"),
         pytest.param("[artifacts.all]\n", 1, "nothing", "the key 'files'", "schema", id="a group without files"),
         pytest.param("[channels.dev]\n", 1, "nothing", "the key 'branches'", "schema", id="a channel without branches"),

@@ -53,7 +53,8 @@ def run(options: argparse.Namespace) -> int:
             hint="install git",
         )
     for number in (signal.SIGTERM, signal.SIGHUP):  # so that the world's folder goes away with it
-        signal.signal(number, _end)
+        if signal.getsignal(number) is signal.SIG_DFL:  # else somebody wants it ignored, as nohup does
+            signal.signal(number, _end)
     with tempfile.TemporaryDirectory(prefix="releaser-rehearsal-") as temporary:
         root = _folder(options.dir) if options.dir else Path(temporary)
         with World(root) as world:
