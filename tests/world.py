@@ -420,7 +420,8 @@ class Registry:
     what is there, ``arrived`` every upload that was taken or would have been, ``at`` by which every one counts.
     ``record_lag`` and ``index_lag`` are the seconds until `observe` and `visible` show a file. ``faults`` are those
     of the next writes, one each; packages in ``refused`` are refused for good, those in ``closed`` have no trusted
-    publisher. Without ``digests``, files are listed without one; ``down`` registries answer no read.
+    publisher. Without ``digests``, files are listed without one; ``down`` registries answer no read. ``index`` is
+    what consumers are shown, or told, instead of what is there.
     """
 
     def __init__(
@@ -440,6 +441,7 @@ class Registry:
         self.closed: set[str] = set()
         self.digests = True
         self.down = False
+        self.index: Listing | ExternalError | None = None
         self._clock = clock
         self._late: list[Arrival] = []
         self._spent: set[str] = set()
@@ -463,6 +465,10 @@ class Registry:
 
     @port
     def visible(self, package: str, version: str) -> Listing:
+        if isinstance(self.index, ExternalError):
+            raise self.index
+        if self.index is not None:
+            return self.index
         return self._listing(package, version, self.index_lag)
 
     @port

@@ -120,6 +120,7 @@ class _Run:
         self._artifacts = {a.name: a for a in self.manifest.artifacts}
         self._intents = Intents(outside.ledger, outside.clock, patience.after)
         self._begun = has_begun(view.world.shelves)
+        self._visible: Mapping[str, Shelf | Unobserved] = {}
 
     # -- before the first effect, and after the last ----------------------------------------------------------
 
@@ -264,6 +265,7 @@ class _Run:
         self._begun = self._begun or has_begun(shelves)
         complete = [p for p in ready if is_complete(shelves[p.id])]
         visible = survey.shelves(self.outside.registries, self.outside.workers, complete, self._artifacts, visible=True)
+        self._visible = visible
         before = len(self.done) + len(self.failed)
         for publication in ready:
             self._confirm(publication, shelves[publication.id])
@@ -351,13 +353,10 @@ class _Run:
         """Say of every publication that is not finished what it was waiting for."""
         for publication in waiting:
             what, shelf = f"{publication.package} {publication.version}", shelves[publication.id]
+            index = self._visible.get(publication.id, shelf)
             hint = f"releaser publish {self.subject.tag}"
-            if isinstance(shelf, Unobserved):
-                text = f"{publication.registry} could not be asked about {what}"
-                error: ReleaserError = ExternalError(
-                    "registry-unread", text, object=publication.id, found=shelf.reason, hint=hint
-                )
-            else:
+            error: ReleaserError
+            if isinstance(shelf, Shelf) and isinstance(index, Shelf):
                 error = WaitingError(
                     "index-lags",
                     f"{publication.registry} does not show {what} yet",
@@ -366,6 +365,10 @@ class _Run:
                     wanted="our digest in the consumer's index",
                     hint=hint,
                 )
+            else:
+                text = f"{publication.registry} could not be asked about {what}"
+                found = "; ".join({s.reason for s in (shelf, index) if isinstance(s, Unobserved)})
+                error = ExternalError("registry-unread", text, object=publication.id, found=found, hint=hint)
             self._problem(error)
 
     # -- package managers -------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from releaser.engine.states import NEXT, State, is_complete
+from releaser.engine.states import State, is_complete, next_step
 from releaser.engine.view import View
 from releaser.errors import ReleaserError
 from releaser.model.facts import Delivery, DeliveryState, Presence, Shelf, Unobserved
@@ -20,7 +20,7 @@ def report(view: View, state: State, problems: Sequence[ReleaserError] = ()) -> 
         tag=manifest.tag.name,
         version=manifest.version,
         state=state,
-        next=NEXT[state].format(tag=manifest.tag.name, digest=manifest.digest()),
+        next=next_step(state, view.candidate.release.draft).format(tag=manifest.tag.name, digest=manifest.digest()),
         manifest=manifest.digest(),
         release=view.candidate.release.url,
         draft=view.candidate.release.draft,

@@ -33,8 +33,16 @@ NEXT: Mapping[State, str] = {
     State.PUBLISHING: "releaser publish {tag}",
     State.RELEASED: "nothing: every channel shows the approved bytes",
     State.PARTIAL: "mend what the refusal names, then releaser publish {tag}",
-    State.NEEDS_HUMAN: "other bytes are public: choose a new version",
+    State.NEEDS_HUMAN: "find out whose the other bytes are; choose a new version if a registry has them",
 }
+_VOIDED_IN_PUBLIC = (
+    "mend what the gate names, then releaser publish {tag}; or choose a new version, for this one is public"
+)
+
+
+def next_step(state: State, draft: bool) -> str:
+    """What to type or do next, with ``{tag}`` and ``{digest}`` to be filled in. A public release is never redrafted."""
+    return _VOIDED_IN_PUBLIC if state is State.VOIDED and not draft else NEXT[state]
 
 
 def derive(

@@ -80,7 +80,7 @@ def test_two_that_want_the_same_copy_at_once_get_one_download(world: World, asse
         both.wait()
         return scratch.fetch(asset)
 
-    world.forge.download = slow  # type: ignore[method-assign]
+    world.forge.download = slow  # type: ignore[method-assign,assignment]
     with TemporaryScratch(world.forge, Reporter()) as scratch:
         one, two = ThreadWorkers().map(fetch, [scratch, scratch])
         assert one == two

@@ -15,7 +15,7 @@ from releaser.engine.reconcile import Patience, Result
 from releaser.engine.states import State
 from releaser.errors import ConflictError, Exit, ExternalError, RefusedError, ReleaserError, WaitingError
 from releaser.model.approval import Approval, Decision
-from releaser.model.facts import CheckState, Listing
+from releaser.model.facts import CheckState
 from releaser.model.manifest import ASSET, CHECKSUMS, Person
 from releaser.model.policy import policy_digest
 from tests.engine.scene import (
@@ -309,10 +309,7 @@ def test_a_registry_that_cannot_be_asked_is_not_written_to(scene: Scene) -> None
 
 
 def test_an_index_that_cannot_be_asked_is_not_taken_for_one_that_lags(scene: Scene) -> None:
-    def visible(package: str, version: str) -> Listing:
-        raise unreachable("the index")
-
-    scene.world.crates.visible = visible  # type: ignore[method-assign]
+    scene.world.crates.index = unreachable("the index")
     result = scene.publish()
     error = problem(result)
     assert (result.state, error.code, error.exit) == (State.PUBLISHING, "registry-unread", Exit.OUTSIDE)

@@ -326,12 +326,12 @@ def test_the_worked_policies_can_be_read(path: Path) -> None:
             id="two publications of one package",
         ),
         pytest.param(
-            FOUR_LINES
-            + '[publish.more]\nregistry = "pypi"\nfiles = "all"\npackage = "De.mo"\n[publish.de-mo]\nregistry = "pypi"\nfiles = "all"\n',
-            9,
-            "'de-mo' at pypi, which publish.more has",
+            FOUR_LINES.replace("publish.demo", "publish.de-mo")
+            + '[publish.more]\nregistry = "pypi"\npackage = "De.mo"\nfiles = "all"\n',
+            7,
+            "'De.mo' at pypi, which publish.de-mo has",
             "one publication for each package",
-            "publish.more",
+            "publish.de-mo",
             id="two spellings that a registry takes for one",
         ),
         pytest.param("[publish.demo]\nfiles = []\n", 1, "nothing", "the key 'registry'", "schema", id="no registry"),

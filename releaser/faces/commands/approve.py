@@ -58,5 +58,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"{person.login} {verb} {options.tag} {digest}" + ("" if new else " (already recorded)"))
     print(row.reason)
     if row.status == "pass":
-        print(f"next: releaser publish {options.tag}")
+        print(f"next: releaser publish {options.tag}, in the publish job")
+    if decision is Decision.REJECT and not seen.release.draft:
+        print("the release is public already: what is out stays out, nothing more is published")
     return Exit.DONE
