@@ -27,7 +27,6 @@ class Published:
     """The forge's word that *by* made the draft public: the sender of the ``release: published`` event."""
 
     by: Person
-    human: bool
     at: datetime
     release: int
 

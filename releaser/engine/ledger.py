@@ -10,8 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from releaser.errors import ConfigError
 from releaser.model.document import canonical_json, strict_json
+from releaser.model.record import Record
 
 SCHEMA = "releaser.ledger/v1"
 GENESIS = "0" * 64
@@ -64,12 +67,14 @@ def _record(raw: bytes, number: int, source: str) -> dict[str, Any]:
         raise _broken(source, number, "a line that is no record", "a ledger record") from error
     if spelled != raw:
         raise _broken(source, number, "a record in another spelling", "canonical JSON")
-    if not isinstance(record, dict) or not {"schema", "seq", "previous", "hash", "kind", "body", "at"} <= set(record):
-        raise _broken(source, number, "a line that is no record", "a ledger record")
-    if record["schema"] != SCHEMA:
-        newer = f"run a releaser that knows {record['schema']}"
-        raise _broken(source, number, str(record["schema"]), SCHEMA, newer)
-    return record
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if isinstance(schema, str) and schema != SCHEMA:
+        raise _broken(source, number, schema, SCHEMA, f"run a releaser that knows {schema}")
+    try:
+        Record.model_validate(record)
+    except ValidationError as error:
+        raise _broken(source, number, "a line that is no record", "a ledger record") from error
+    return dict(record)
 
 
 def _hash(record: Mapping[str, Any]) -> str:

@@ -117,6 +117,7 @@ class _Run:
         self.problems: list[ReleaserError] = []
         self.done: set[str] = set()
         self.failed: set[str] = set()
+        self._waited: set[str] = set()
         self._artifacts = {a.name: a for a in self.manifest.artifacts}
         self._intents = Intents(outside.ledger, outside.clock, patience.after)
         self._begun = has_begun(view.world.shelves)
@@ -147,8 +148,8 @@ class _Run:
             return None
 
         refused = [e for e in self.outside.workers.map(attempt, missing) if e is not None]
-        for error in refused:
-            self.outside.reporter.say("preflight-refused", object=error.object, reason=error.message)
+        for about, reason in dict.fromkeys((e.object, e.message) for e in refused):
+            self.outside.reporter.say("preflight-refused", object=about, reason=reason)
         if refused:
             raise refused[0]
         if missing:
@@ -251,7 +252,18 @@ class _Run:
                 if self.outside.clock.now() >= deadline:
                     self._give_up(self._ready(), shelves)
                     return
+                self._say_waiting(shelves)
                 self.outside.clock.sleep(self.patience.poll)
+
+    def _say_waiting(self, shelves: Mapping[str, Shelf | Unobserved]) -> None:
+        """Say once of each publication that it is being waited for, and why."""
+        for publication in self._ready():
+            shelf = shelves[publication.id]
+            if publication.id in self._waited or isinstance(shelf, Unobserved):
+                continue
+            self._waited.add(publication.id)
+            what = "the index to show it" if is_complete(shelf) else "what was sent to turn up, or to be sent again"
+            self.outside.reporter.say("waiting", publication=publication.id, registry=publication.registry, what=what)
 
     def _ready(self) -> list[PlannedPublication]:
         return [

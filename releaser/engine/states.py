@@ -27,10 +27,10 @@ class State(StrEnum):
 NEXT: Mapping[State, str] = {
     State.UNDRAFTED: "releaser assemble {tag} --artifacts DIR, then releaser draft {tag} --artifacts DIR",
     State.DRAFTED: "releaser approve {tag} --digest {digest}",
-    State.APPROVED: "releaser publish {tag}",
+    State.APPROVED: "releaser publish {tag}, in the publish job",
     State.REJECTED: "choose a new version; a rejection is final for these bytes",
     State.VOIDED: "delete the draft, then assemble, draft and approve again",
-    State.PUBLISHING: "releaser publish {tag}",
+    State.PUBLISHING: "releaser publish {tag}, in the publish job",
     State.RELEASED: "nothing: every channel shows the approved bytes",
     State.PARTIAL: "mend what the refusal names, then releaser publish {tag}",
     State.NEEDS_HUMAN: "find out whose the other bytes are; choose a new version if a registry has them",

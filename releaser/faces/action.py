@@ -73,7 +73,6 @@ def published(environ: Mapping[str, str]) -> Published | None:
         sender, release = event["sender"], event["release"]
         return Published(
             by=Person(id=sender["id"], login=sender["login"]),
-            human=sender["type"] == "User",
             at=datetime.fromisoformat(release["published_at"]).astimezone(UTC),
             release=release["id"],
         )

@@ -25,6 +25,7 @@ _WORDS = {
     "preflight-passed": "preflight: every trusted publisher answers for {targets}",
     "release-public": "the release is public: {url}",
     "sent": "{effect}: {answer} {detail}",
+    "waiting": "{publication}: waiting for {what} at {registry}",
     "visible": "{publication} is visible at {registry}",
     "refused": "{publication}: {reason} ({found})",
     "stopped": "stopped: {reason} {found}",

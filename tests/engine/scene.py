@@ -199,7 +199,7 @@ class Scene:
     def publish_by_hand(self, person: Person) -> None:
         """*person* makes the draft public, and the forge tells us so."""
         self.world.forge.undraft(self.release.id)
-        self.published = Published(person, human=True, at=self.world.clock.now(), release=self.release.id)
+        self.published = Published(person, at=self.world.clock.now(), release=self.release.id)
 
     def look(self) -> View:
         return look(self.world.outside(), self.subject)

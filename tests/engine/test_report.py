@@ -123,7 +123,7 @@ def test_a_package_manager_is_what_its_tap_shows(scene: Scene, change: Callable[
 def test_the_document_names_the_release_and_the_next_command(scene: Scene) -> None:
     document = shown(scene)
     assert (document.repository, document.tag, document.version) == ("harbor/cog", "v1.2.0", "1.2.0")
-    assert (document.state, document.next) == ("approved", "releaser publish v1.2.0")
+    assert (document.state, document.next) == ("approved", "releaser publish v1.2.0, in the publish job")
     assert (document.manifest, document.draft) == (scene.manifest.digest(), True)
     assert [p.id for p in document.publications] == [p.id for p in scene.manifest.publications]
     assert {g.name for g in document.gates} >= {"tag", "checks", "approval", "world"}

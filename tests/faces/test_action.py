@@ -30,7 +30,7 @@ def job(tmp_path: Path, event: Any, name: str = "release") -> dict[str, str]:
 def test_the_sender_of_a_publication_is_who_published(tmp_path: Path) -> None:
     found = action.published(job(tmp_path, EVENT))
     assert found is not None
-    assert (found.by, found.human, found.release) == (Person(id=7, login="ada"), True, 40)
+    assert (found.by, found.release) == (Person(id=7, login="ada"), 40)
     assert found.at == datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 

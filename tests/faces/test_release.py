@@ -124,7 +124,7 @@ def test_status_tells_the_state_and_the_next_command_on_the_way(stage: Stage) ->
     stage.approve("reviewer-one")
     assert look()[1] == "awaiting approval"
     stage.approve("reviewer-two")
-    assert look() == (Exit.WAITING, "approved", f"releaser publish {stage.tag}")
+    assert look() == (Exit.WAITING, "approved", f"releaser publish {stage.tag}, in the publish job")
     succeed(stage.publish())
     assert look()[:2] == (Exit.DONE, "released")
 
@@ -394,3 +394,8 @@ def test_a_checkout_with_only_the_commit_of_an_annotated_tag_releases_the_tag_of
         assert (manifest["tag"]["object"], manifest["tag"]["commit"]) == (annotated, commit)
         assert manifest["tag"]["tagger"].endswith("tagger@users.noreply.github.com")
         succeed(stage.approve().publish())
+
+
+def test_a_rejection_of_a_public_release_says_that_it_is_late(released: Stage) -> None:
+    late = succeed(released.run("reject", released.tag, "--digest", released.digest, by="reviewer-two"))
+    assert "public already: what is out stays out" in late.out

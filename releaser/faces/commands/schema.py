@@ -13,7 +13,7 @@ from releaser.errors import Exit
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-NAMES = ("policy", "manifest", "plan", "status", "approval")
+NAMES = ("policy", "manifest", "plan", "status", "approval", "ledger")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +34,7 @@ def schema(name: str) -> dict[str, Any]:
     from releaser.model.manifest import Manifest
     from releaser.model.plan import Plan
     from releaser.model.policy import Policy
+    from releaser.model.record import Record
     from releaser.model.status import StatusReport
 
     models: dict[str, type[BaseModel]] = {
@@ -42,6 +43,7 @@ def schema(name: str) -> dict[str, Any]:
         "plan": Plan,
         "status": StatusReport,
         "approval": Approval,
+        "ledger": Record,
     }
     found = models[name].model_json_schema()
     describe(found, models[name])
