@@ -7,13 +7,12 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import struct
 import subprocess
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ import httpx
 import pytest
 
 from releaser.adapters.crates import ARCHIVE_LIMIT, PACE, Crates, index_path
-from releaser.adapters.endpoints import Endpoints, served_at
 from releaser.adapters.http import Client
 from releaser.adapters.oidc import ActionsIdentity
 from releaser.engine.ports import Credential, Sent
@@ -33,6 +31,7 @@ from releaser.model.manifest import PlannedPublication
 from releaser.rehearsal import crates as rehearsal
 from releaser.rehearsal.issuer import Issuer
 from releaser.rehearsal.server import Fault, Faults, Journal, Request, Response, route
+from tests.adapters.wires import Clock, at, scripted
 
 MANIFEST = """\
 [package]
@@ -47,17 +46,6 @@ PUBLICATION = PlannedPublication(
     id="crate", registry="crates.io", package="widget", version="1.0.0", files=(FILE,), wave=0
 )
 CHECKSUM = "ab" * 32
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = datetime(2026, 3, 1, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += timedelta(seconds=seconds)
 
 
 def crate(folder: Path, manifest: str = MANIFEST, note: str = "") -> Path:
@@ -101,14 +89,6 @@ class World:
         self.person = Credential(self.registry.user_token, 0.0)
 
 
-@pytest.fixture(scope="module")
-def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuer]:
-    service = Issuer(tmp_path_factory.mktemp("issuer"), Journal(), Faults())
-    service.start()
-    yield service
-    service.stop()
-
-
 @pytest.fixture
 def world(tmp_path: Path, issuer: Issuer) -> Iterator[World]:
     client = Client(user_agent="test", clock=Clock())
@@ -118,15 +98,9 @@ def world(tmp_path: Path, issuer: Issuer) -> Iterator[World]:
     made.registry.stop()
 
 
-def at(url: str) -> Endpoints:
-    return served_at(pypi=url, crates=url, npm=url, github=url)
-
-
 def answering(*answers: httpx.Response) -> Crates:
     """The adapter in front of a registry that gives *answers* in turn."""
-    left = iter(answers)
-    client = Client(transport=httpx.MockTransport(lambda _: next(left)), clock=Clock())
-    return Crates(at("https://example.invalid"), client)
+    return Crates(at("https://example.invalid"), scripted(*answers))
 
 
 # publishing
@@ -253,7 +227,6 @@ dep-c = { version = "1.2.3", registry = "world" }
 
 
 @pytest.mark.clients("cargo")
-@pytest.mark.skipif(shutil.which("cargo") is None, reason="cargo is not installed")
 def test_the_document_is_the_one_that_cargo_sends(world: World, tmp_path: Path) -> None:
     for name in ("dep-a", "dep-b", "dep-c"):
         world.registry.add_package(name, "1.2.3")

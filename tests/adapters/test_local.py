@@ -6,8 +6,8 @@ import errno
 import hashlib
 import stat
 import threading
-import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, timedelta
 from pathlib import Path
 
@@ -68,23 +68,23 @@ def test_a_copy_stays_the_one_that_was_hashed(world: World, asset: Asset) -> Non
 
 def test_two_that_want_the_same_copy_at_once_get_one_download(world: World, asset: Asset) -> None:
     """Two packages may share a file; neither may read it while the other still writes it."""
-    both, download, downloads = threading.Barrier(2), world.forge.download, []
+    download, downloads = world.forge.download, []
+    seconds: list[Future[Fetched]] = []
 
-    def slow(wanted: Asset, file: Path, progress: Callable[[int], None]) -> None:
-        downloads.append(file)
-        file.write_bytes(DATA[:5])
-        time.sleep(0.05)
-        download(wanted, file, progress)
+    with TemporaryScratch(world.forge, Reporter()) as scratch, ThreadPoolExecutor(1) as pool:
 
-    def fetch(scratch: TemporaryScratch) -> Fetched:
-        both.wait()
-        return scratch.fetch(asset)
+        def interrupted(wanted: Asset, file: Path, progress: Callable[[int], None]) -> None:
+            downloads.append(file)
+            file.write_bytes(DATA[:5])
+            if not seconds:
+                seconds.append(pool.submit(scratch.fetch, asset))
+                wait(seconds, timeout=0.2)  # as long as it takes to go wrong
+            download(wanted, file, progress)
 
-    world.forge.download = slow  # type: ignore[method-assign,assignment]
-    with TemporaryScratch(world.forge, Reporter()) as scratch:
-        one, two = ThreadWorkers().map(fetch, [scratch, scratch])
-        assert one == two
-        assert one.sha256 == hashlib.sha256(DATA).hexdigest()
+        world.forge.download = interrupted  # type: ignore[method-assign,assignment]
+        first = scratch.fetch(asset)
+        assert seconds[0].result() == first
+        assert first.sha256 == hashlib.sha256(DATA).hexdigest()
     assert len(downloads) == 1
 
 

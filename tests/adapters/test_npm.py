@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -20,7 +19,6 @@ from typing import Any
 import httpx
 import pytest
 
-from releaser.adapters.endpoints import Endpoints, served_at
 from releaser.adapters.http import Client
 from releaser.adapters.npm import SIZE_LIMIT, Npm, dist_tag
 from releaser.adapters.oidc import ActionsIdentity
@@ -32,20 +30,11 @@ from releaser.model.manifest import PlannedPublication
 from releaser.rehearsal import npm as rehearsal
 from releaser.rehearsal.issuer import Issuer
 from releaser.rehearsal.server import Fault, Faults, Journal, Request, Response, route
+from tests.adapters.wires import Clock, at, scripted
 
 PACKAGE = "@acme/sdk"
 FILE = "sdk-1.0.0.tgz"
 MANIFEST = {"name": PACKAGE, "version": "1.0.0", "description": "A kit", "bin": "./cli.js"}
-
-
-class Clock:
-    """Stands still."""
-
-    def now(self) -> datetime:
-        return datetime(2026, 3, 1, tzinfo=UTC)
-
-    def sleep(self, seconds: float) -> None:
-        pass
 
 
 def planned(version: str = "1.0.0", package: str = PACKAGE) -> PlannedPublication:
@@ -104,14 +93,6 @@ class World:
         return tags
 
 
-@pytest.fixture(scope="module")
-def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuer]:
-    service = Issuer(tmp_path_factory.mktemp("issuer"), Journal(), Faults())
-    service.start()
-    yield service
-    service.stop()
-
-
 @pytest.fixture
 def world(tmp_path: Path, issuer: Issuer) -> Iterator[World]:
     client = Client(clock=Clock())
@@ -121,15 +102,9 @@ def world(tmp_path: Path, issuer: Issuer) -> Iterator[World]:
     made.registry.stop()
 
 
-def at(url: str) -> Endpoints:
-    return served_at(pypi=url, crates=url, npm=url, github=url)
-
-
 def answering(*answers: httpx.Response) -> Npm:
     """The adapter in front of a registry that gives *answers* in turn."""
-    left = iter(answers)
-    client = Client(transport=httpx.MockTransport(lambda _: next(left)), clock=Clock())
-    return Npm(at("https://example.invalid"), client)
+    return Npm(at("https://example.invalid"), scripted(*answers))
 
 
 # publishing
@@ -281,7 +256,6 @@ def test_the_tarball_is_sent_as_it_lies_on_disk_with_the_length_announced(tmp_pa
 
 
 @pytest.mark.clients("npm>=11")
-@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
 def test_the_document_is_the_one_that_npm_sends(world: World, tmp_path: Path) -> None:
     about = {"repository": "acme/sdk", "bugs": "https://example.invalid", "homepage": "https://example.invalid"}
     file = tarball(tmp_path, {**MANIFEST, **about, "publishConfig": {"access": "public"}})

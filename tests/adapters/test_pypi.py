@@ -8,13 +8,11 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
-from releaser.adapters.endpoints import Endpoints, served_at
 from releaser.adapters.http import Client
 from releaser.adapters.oidc import ActionsIdentity
 from releaser.adapters.pypi import FILE_LIMIT, PyPI
@@ -26,6 +24,7 @@ from releaser.model.manifest import PlannedPublication
 from releaser.rehearsal import pypi as rehearsal
 from releaser.rehearsal.issuer import Issuer
 from releaser.rehearsal.server import Fault, Faults, Journal
+from tests.adapters.wires import Clock, at, scripted
 
 METADATA = """\
 Metadata-Version: 2.1
@@ -85,24 +84,6 @@ class World:
         self.person = Credential(self.index.user_token, 0.0)
 
 
-class Clock:
-    """Stands still."""
-
-    def now(self) -> datetime:
-        return datetime(2026, 3, 1, tzinfo=UTC)
-
-    def sleep(self, seconds: float) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuer]:
-    service = Issuer(tmp_path_factory.mktemp("issuer"), Journal(), Faults())
-    service.start()
-    yield service
-    service.stop()
-
-
 @pytest.fixture
 def world(tmp_path: Path, issuer: Issuer) -> Iterator[World]:
     client = Client(clock=Clock())
@@ -112,15 +93,9 @@ def world(tmp_path: Path, issuer: Issuer) -> Iterator[World]:
     made.index.stop()
 
 
-def at(url: str) -> Endpoints:
-    return served_at(pypi=url, crates=url, npm=url, github=url)
-
-
 def answering(*answers: httpx.Response) -> PyPI:
     """The adapter in front of an index that gives *answers* in turn."""
-    left = iter(answers)
-    client = Client(transport=httpx.MockTransport(lambda _: next(left)), clock=Clock())
-    return PyPI(at("https://example.invalid"), client)
+    return PyPI(at("https://example.invalid"), scripted(*answers))
 
 
 # publishing
