@@ -39,9 +39,9 @@ def branch(case: Case) -> Iterator[GateRow]:
     if matching:
         yield row.passed(f"{case.channel}: {matching[0]} contains {commit[:12]}")
         return
-    shown = ", ".join(containing[:_SHOWN]) + (
-        f" and {len(containing) - _SHOWN} more" if len(containing) > _SHOWN else ""
-    )
+    named = [p for channel in case.policy.channels.values() for p in channel.branches if p != "*"]
+    telling = sorted(containing, key=lambda b: not any(path_match(b, pattern) for pattern in named))
+    shown = ", ".join(telling[:_SHOWN]) + (f" and {len(containing) - _SHOWN} more" if len(containing) > _SHOWN else "")
     missing = re.sub(r"\*+", case.version.core, rule.branches[0])
     yield row.fail(
         f"no branch for {case.channel} versions contains the tagged commit",

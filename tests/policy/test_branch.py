@@ -41,6 +41,11 @@ def test_a_prerelease_on_main_is_told_which_branch_is_missing() -> None:
     assert row.hint == f"git push origin {COMMIT[:12]}:refs/heads/prerelease/1.2.3"
 
 
+def test_the_branches_that_the_policy_knows_are_named_first() -> None:
+    row = one(tuple(branch(case("v1.2.3-rc.1", FULL, source=source(branches=("a", "b", "c", "main", "z"))))))
+    assert row.found == f"{COMMIT[:12]} is on main, a, b and 2 more"
+
+
 def test_a_stable_version_elsewhere_is_told_to_merge() -> None:
     row = one(tuple(branch(case(source=source(branches=("a", "b", "c", "d", "e"))))))
     assert row.found == f"{COMMIT[:12]} is on a, b, c and 2 more"
