@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from releaser.adapters.homebrew import CaskSettings
 from releaser.engine.assemble import manifest_for
@@ -255,9 +256,9 @@ def entry(
     return VersionEntry(object, ecosystem, found, dynamic=dynamic, problem=problem, fix=f"write {{wanted}} in {object}")
 
 
-def with_world(given: Case, **world: object) -> Case:
+def with_world(given: Case, **world: Any) -> Case:
     """The same case with another view of the outside."""
-    return replace(given, facts=replace(given.facts, world=replace(given.facts.world, **world)))  # type: ignore[arg-type]
+    return replace(given, facts=replace(given.facts, world=replace(given.facts.world, **world)))
 
 
 def statuses(rows: tuple[GateRow, ...]) -> list[tuple[str, Status]]:

@@ -48,7 +48,9 @@ class FormulaSettings(Section):
     binary: Command | None = None
     """The command that is installed; the formula's name without `@…` by default."""
     assets: dict[Platform, Line] = Field(min_length=1)
-    """The release's file for each of `macos-arm64`, `macos-x86_64`, `linux-arm64`, `linux-x86_64`: a name or pattern in which `{version}` and `{tag}` are replaced. An archive must hold the command at its top or in its only folder."""  # noqa: E501 - becomes one paragraph of the reference
+    """The release's file for each of `macos-arm64`, `macos-x86_64`, `linux-arm64`, `linux-x86_64`: a name or pattern in
+    which `{version}` and `{tag}` are replaced. An archive must hold the command at its top or in its only folder.
+    """
 
 
 class CaskSettings(Section):
@@ -63,7 +65,9 @@ class CaskSettings(Section):
     binary: Command | None = None
     """The command that is installed; the cask's token without `@…` by default."""
     assets: dict[Platform, Line] = Field(min_length=1)
-    """The release's file for each of `macos-arm64`, `macos-x86_64`, `linux-arm64`, `linux-x86_64`: a name or pattern in which `{version}` and `{tag}` are replaced. An archive must hold the command at its top."""  # noqa: E501 - becomes one paragraph of the reference
+    """The release's file for each of `macos-arm64`, `macos-x86_64`, `linux-arm64`, `linux-x86_64`: a name or pattern in
+    which `{version}` and `{tag}` are replaced. An archive must hold the command at its top.
+    """
 
 
 @dataclass(frozen=True, slots=True)

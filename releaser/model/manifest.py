@@ -104,10 +104,6 @@ class Manifest(Document):
         """The digest of the canonical bytes: the name people approve."""
         return sha256(self.canonical())
 
-    def artifact(self, name: str) -> Artifact:
-        """The artifact called *name*; raises KeyError, which the file of a publication cannot cause."""
-        return {a.name: a for a in self.artifacts}[name]
-
     def checksums(self) -> bytes:
         """``SHA256SUMS`` for ``sha256sum --check``: every artifact and the manifest itself, by name."""
         lines = {a.name: a.sha256 for a in self.artifacts} | {ASSET: self.digest().removeprefix("sha256:")}

@@ -231,9 +231,6 @@ class Policy(Section):
             return None
         return Version.parse(tag[len(before) : len(tag) - len(after)])
 
-    def tag_for(self, version: Version) -> str:
-        return self.tag.replace("{version}", str(version))
-
     def channel_for(self, version: Version) -> ChannelName:
         """``stable`` for ``1.2.3``, ``dev`` for ``-dev``, ``prerelease`` for everything else."""
         if not version.is_prerelease:

@@ -415,10 +415,10 @@ def test_a_job_that_nobody_trusts_is_refused_with_its_claims(world: World) -> No
 # rules
 
 
-def looked_at(name: str = FILE, kind: Kind = Kind.CRATE, size: int = 1000, **contents: object) -> Inspected:
+def looked_at(name: str = FILE, kind: Kind = Kind.CRATE, size: int = 1000, **contents: Any) -> Inspected:
     artifact = Artifact(name=name, kind=kind, group="crate", size=size, sha256=CHECKSUM)
     inside = Contents(name="widget", version="1.0.0", metadata={"license": "MIT", "description": "A widget"})
-    return Inspected(artifact, replace(inside, **contents))  # type: ignore[arg-type]
+    return Inspected(artifact, replace(inside, **contents))
 
 
 @pytest.mark.parametrize(

@@ -370,9 +370,9 @@ def test_a_job_that_nobody_trusts_is_refused_with_its_claims(world: World) -> No
 # rules
 
 
-def looked_at(name: str = FILE, kind: Kind = Kind.NPM, size: int = 1000, **contents: object) -> Inspected:
+def looked_at(name: str = FILE, kind: Kind = Kind.NPM, size: int = 1000, **contents: Any) -> Inspected:
     artifact = Artifact(name=name, kind=kind, group="sdk", size=size, sha256="ab" * 32, sha512="ab" * 64)
-    return Inspected(artifact, replace(Contents(name=PACKAGE, version="1.0.0"), **contents))  # type: ignore[arg-type]
+    return Inspected(artifact, replace(Contents(name=PACKAGE, version="1.0.0"), **contents))
 
 
 def found(artifact: Inspected, package: str = PACKAGE) -> list[str]:

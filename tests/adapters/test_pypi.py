@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -347,9 +348,9 @@ def test_an_index_in_trouble_refuses_nobody(world: World) -> None:
 # rules
 
 
-def looked_at(name: str = WHEEL, kind: Kind = Kind.WHEEL, size: int = 1000, **contents: object) -> Inspected:
+def looked_at(name: str = WHEEL, kind: Kind = Kind.WHEEL, size: int = 1000, **contents: Any) -> Inspected:
     artifact = Artifact(name=name, kind=kind, group="sdk", size=size, sha256="ab" * 32)
-    return Inspected(artifact, replace(Contents(name="Acme.Widget", version="1.0.0", platforms=("any",)), **contents))  # type: ignore[arg-type]
+    return Inspected(artifact, replace(Contents(name="Acme.Widget", version="1.0.0", platforms=("any",)), **contents))
 
 
 def found(artifact: Inspected, package: str = "acme-widget") -> list[str]:

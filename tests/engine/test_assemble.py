@@ -176,4 +176,5 @@ def test_an_artifact_cannot_take_the_place_of_a_record(name: str) -> None:
 @pytest.mark.parametrize("name", ["release.json.txt", "my-approval-1.json", "sha256sums.asc"])
 def test_names_that_only_look_alike_are_free(name: str) -> None:
     text = '[artifacts.all]\nfiles = "*"\n'
-    assert assemble(case(text=text, artifacts=(file(name),))).artifact(name).group == "all"
+    (artifact,) = assemble(case(text=text, artifacts=(file(name),))).artifacts
+    assert (artifact.name, artifact.group) == (name, "all")

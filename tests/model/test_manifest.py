@@ -97,12 +97,6 @@ def test_a_publication_cannot_invent_a_file() -> None:
         Manifest(**(dict(SMALL) | {"publications": (invented,)}))
 
 
-def test_artifacts_are_found_by_name() -> None:
-    assert LARGE.artifact("demo_mac").group == "cli"
-    with pytest.raises(KeyError):
-        LARGE.artifact("demo_windows")
-
-
 def test_checksums_are_those_of_sha256sum() -> None:
     lines = LARGE.checksums().decode().splitlines(keepends=True)
     names = [line[66:-1] for line in lines]
