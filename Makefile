@@ -6,6 +6,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PINNED := --constraint constraints.txt --build-constraint constraints.txt
 BACKEND := hatchling editables
 ARGS ?=
+# The newest crate registry whose own lock file can be met: its API and index are closest to the public one's.
+CRATE_SERVER := kellnr@6.6.0
 
 # Prints the interpreter to use: $PYTHON when it is given, else the newest one that can make an environment.
 FIND_PYTHON := for python in $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3); do \
@@ -45,6 +47,17 @@ docs: $(VENV)/.tools ## the documentation, into site/; a broken link or a stale 
 .PHONY: bench
 bench: $(VENV)/.peers ## the benchmarks, beside other tools; `make bench ARGS="--repo CLONE --tag v1.0.0"`
 	@for file in benchmarks/bench_*.py; do echo "$$file"; $(BIN)/python "$$file" --peers $(VENV)/peers/bin $(ARGS) || exit; done
+
+.PHONY: servers
+servers: .servers/.installed ## install the real servers and clients that the contract suites run; needs npm and cargo
+
+.PHONY: contracts
+contracts: $(VENV)/.tools .servers/.installed ## the contract suites, and the table of docs/contracts.md
+	CI=true $(BIN)/python -m pytest tests/contracts --contracts-table docs/contracts.md $(ARGS)
+
+.PHONY: wire-mutants
+wire-mutants: $(VENV)/.tools ## break the rehearsal servers fact by fact: does a contract case notice? ARGS="--sample 200"
+	$(BIN)/python -m tests.contracts.mutants $(ARGS)
 
 .PHONY: downloads
 downloads: $(VENV)/.installed ## fetch the real packages that some tests read; needs npm and cargo
@@ -101,10 +114,20 @@ $(VENV)/.tools: $(VENV)/.installed
 	@$(PIP) install $(PINNED) --group dev
 	@touch $@
 
+.servers/.installed: $(VENV)/.python $(wildcard tests/contracts/requirements/*)
+	@echo "installing the servers and clients of the contract suites into .servers"
+	@$(BIN)/python -m venv .servers/venv
+	@.servers/venv/bin/python -m pip --disable-pip-version-check --quiet install -r tests/contracts/requirements/requirements.txt
+	@cp tests/contracts/requirements/package.json tests/contracts/requirements/package-lock.json .servers
+	@npm ci --prefix .servers --no-fund --no-audit --loglevel error
+	@CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --root .servers --target-dir .servers/build $(CRATE_SERVER)
+	@rm -rf .servers/build
+	@touch $@
+
 $(VENV)/.peers: $(VENV)/.tools
 	@echo "installing the tools that the benchmarks compare with"
 	@$(BIN)/python -m venv $(VENV)/peers
-	@$(VENV)/peers/bin/python -m pip install --quiet bump-my-version commitizen python-semantic-release twine
+	@$(VENV)/peers/bin/python -m pip install --quiet bump-my-version commitizen python-semantic-release pypiserver==2.4.2 twine
 	@touch $@
 
 .PHONY: broken-or-missing

@@ -62,7 +62,8 @@ Results go to stdout, everything else to stderr. What the exit codes mean, and w
 | variable | read for |
 |---|---|
 | `GITHUB_TOKEN`, `GH_TOKEN` | the token for the repository of the release; there is no option for it |
-| `RELEASER_TAP_TOKEN` | the token for taps, where the first one may not write there |
+| `RELEASER_TAP_TOKEN` | the token for taps and buckets, where the first one may not write there |
+| `CHOCOLATEY_API_KEY` | the key for Chocolatey feeds |
 | `GITHUB_REPOSITORY` | the repository, unless `--repository` names it |
 | `XDG_STATE_HOME` | where ledgers are kept unless `--ledger` says so; `~/.local/state` by default |
 | `RELEASER_WORLD` | a rehearsal world: every service is the one on loopback that this file names |

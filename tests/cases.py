@@ -8,7 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from releaser.adapters.homebrew import CaskSettings
+from releaser.adapters.homebrew_render import CaskSettings
+from releaser.adapters.nupkg import ChocolateySettings
 from releaser.engine.assemble import manifest_for
 from releaser.engine.planner import case_for
 from releaser.model.approval import Decision, Vote, Voter
@@ -27,16 +28,17 @@ from releaser.model.facts import (
 )
 from releaser.model.manifest import Manifest, Person, PolicyRef, RepositoryRef
 from releaser.model.plan import GateRow, Status
-from releaser.model.policy import Policy, policy_digest
+from releaser.model.policy import KindSettings, Policy, policy_digest
 from releaser.model.spelling import Ecosystem
+from releaser.model.terms import Terms
 from releaser.model.version import Version
 from releaser.policy.case import Case
 from releaser.policy.decide import settle
 
 REGISTRIES = {
-    "pypi": (Ecosystem.PEP440, frozenset({Kind.WHEEL, Kind.SDIST})),
-    "crates.io": (Ecosystem.CARGO, frozenset({Kind.CRATE})),
-    "npm": (Ecosystem.NPM, frozenset({Kind.NPM})),
+    "pypi": Terms(Ecosystem.PEP440, frozenset({Kind.WHEEL, Kind.SDIST})),
+    "crates.io": Terms(Ecosystem.CARGO, frozenset({Kind.CRATE})),
+    "npm": Terms(Ecosystem.NPM, frozenset({Kind.NPM})),
 }
 OBJECT, COMMIT = "0b" * 20, "c0" * 20
 NOW = datetime(2030, 1, 2, 12, 0, tzinfo=UTC)
@@ -106,8 +108,11 @@ assets = { macos-arm64 = "demo_mac" }
 """Two registries, an order between packages, and a tap."""
 
 
+KINDS: dict[str, type[KindSettings]] = {"homebrew-cask": CaskSettings, "chocolatey": ChocolateySettings}
+
+
 def policy(text: str = SIMPLE) -> Policy:
-    return Policy.parse(text, "releaser.toml", registries=set(REGISTRIES), dispatchers={"homebrew-cask": CaskSettings})
+    return Policy.parse(text, "releaser.toml", registries=set(REGISTRIES), dispatchers=KINDS)
 
 
 def file(

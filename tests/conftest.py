@@ -1,8 +1,9 @@
-"""What tests of real clients and real packages need.
+"""What tests of real clients, real servers and real packages need.
 
-``@pytest.mark.clients("npm>=11.5.1", "cargo")`` names the commands a test drives, ``@pytest.mark.downloads`` that it
-reads files of ``make downloads``. On a person's machine such a test is skipped where they are missing; where ``CI``
-is set a missing one is a failure, so that a green run ran everything.
+``@pytest.mark.clients("npm>=11.5.1", "cargo")`` names the commands a test drives, ``@pytest.mark.servers("bin/x")``
+what it runs of those that ``make servers`` installed, ``@pytest.mark.downloads`` that it reads files of
+``make downloads``. On a person's machine such a test is skipped where they are missing; where ``CI`` is set a missing
+one is a failure, so that a green run ran everything.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ from pathlib import Path
 
 import pytest
 
-DOWNLOADS = Path(__file__).parent.parent / ".downloads"
+from tests.places import DOWNLOADS, SERVERS
+
+pytest_plugins = ["tests.contracts.github.plugin"]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     wanted = [client for mark in item.iter_markers("clients") for client in mark.args]
     missing = [client for client in wanted if not has(client)]
+    servers = [name for mark in item.iter_markers("servers") for name in mark.args]
+    missing += [f"{name} (`make servers`)" for name in servers if not (SERVERS / name).exists()]
     if item.get_closest_marker("downloads") and not (DOWNLOADS / "SHA256SUMS").exists():
         missing.append("`make downloads`")
     if missing and os.environ.get("CI"):

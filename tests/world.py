@@ -38,6 +38,7 @@ from releaser.model.facts import CheckState, Delivery, DeliveryState, Listing, O
 from releaser.model.manifest import Manifest, Person, PlannedDelivery, PlannedPublication
 from releaser.model.policy import DEFAULT_PATH
 from releaser.model.spelling import Ecosystem
+from releaser.model.terms import Terms
 from releaser.model.version import Version
 
 A = TypeVar("A")
@@ -180,6 +181,11 @@ class Ledger:
     @property
     def records(self) -> list[dict[str, Any]]:
         return list(ledger.verify(self.lines, "ledger"))
+
+    def restore(self, lines: list[bytes]) -> None:
+        """Go on from what an earlier run left on the disk."""
+        self.lines = list(lines)
+        self._last = next(reversed(self.records), None)
 
     @port
     def append(self, kind: str, body: Mapping[str, Any]) -> None:
@@ -419,24 +425,21 @@ class Registry:
     ``forgiving`` registries answer yes to the same bytes again, others refuse a file that is there. ``taken`` is
     what is there, ``arrived`` every upload that was taken or would have been, ``at`` by which every one counts.
     ``record_lag`` and ``index_lag`` are the seconds until `observe` and `visible` show a file. ``faults`` are those
-    of the next writes, one each; packages in ``refused`` are refused for good, those in ``closed`` have no trusted
-    publisher. Without ``digests``, files are listed without one; ``down`` registries answer no read. ``index`` is
-    what consumers are shown, or told, instead of what is there.
+    of the next writes, one each, None for one that goes well; packages in ``refused`` are refused for good, those in
+    ``closed`` have no trusted publisher. Without ``digests``, files are listed without one; ``down`` registries answer
+    no read. ``index`` is what consumers are shown, or told, instead of what is there.
     """
 
-    def __init__(
-        self, power: Power, clock: Clock, name: str, ecosystem: Ecosystem, kinds: frozenset[Kind], *, forgiving: bool
-    ) -> None:
+    def __init__(self, power: Power, clock: Clock, name: str, terms: Terms, *, forgiving: bool) -> None:
         self.power = power
         self.label = self.name = name
-        self.ecosystem = ecosystem
-        self.kinds = kinds
+        self.terms = terms
         self.forgiving = forgiving
         self.arrived: list[Arrival] = []
         self.taken: list[Arrival] = []
         self.record_lag = 0.0
         self.index_lag = 0.0
-        self.faults: list[Fault] = []
+        self.faults: list[Fault | None] = []
         self.refused: set[str] = set()
         self.closed: set[str] = set()
         self.digests = True
@@ -491,7 +494,12 @@ class Registry:
 
     @port
     def publish(
-        self, publication: PlannedPublication, artifact: Artifact, file: Path, credential: Credential
+        self,
+        publication: PlannedPublication,
+        artifact: Artifact,
+        file: Path,
+        credential: Credential,
+        progress: Callable[[int], None],
     ) -> Receipt:
         package, version = publication.package, publication.version
         fault = self.faults.pop(0) if self.faults else None
@@ -662,15 +670,15 @@ class World:
         self.forge.join(Account(acting, frozenset(), human=False))
         self.issuer = Issuer(self.power)
         self.reporter = Reporter()
-        self.pypi = self._registry("pypi", Ecosystem.PEP440, {Kind.WHEEL, Kind.SDIST}, forgiving=True)
-        self.crates = self._registry("crates.io", Ecosystem.CARGO, {Kind.CRATE}, forgiving=False)
-        self.npm = self._registry("npm", Ecosystem.NPM, {Kind.NPM}, forgiving=False)
+        self.pypi = self._registry("pypi", Terms(Ecosystem.PEP440, frozenset({Kind.WHEEL, Kind.SDIST})), forgiving=True)
+        self.crates = self._registry("crates.io", Terms(Ecosystem.CARGO, frozenset({Kind.CRATE})), forgiving=False)
+        self.npm = self._registry("npm", Terms(Ecosystem.NPM, frozenset({Kind.NPM})), forgiving=False)
         self.registries = {r.name: r for r in (self.pypi, self.crates, self.npm)}
         self.taps: dict[str, Tap] = {}
         self.casks = Casks(self.taps)
 
-    def _registry(self, name: str, ecosystem: Ecosystem, kinds: set[Kind], *, forgiving: bool) -> Registry:
-        return Registry(self.power, self.clock, name, ecosystem, frozenset(kinds), forgiving=forgiving)
+    def _registry(self, name: str, terms: Terms, *, forgiving: bool) -> Registry:
+        return Registry(self.power, self.clock, name, terms, forgiving=forgiving)
 
     def tap(self, repository: str) -> Tap:
         return self.taps.setdefault(repository, Tap(self.power, repository))

@@ -13,7 +13,7 @@ import tarfile
 import threading
 import tomllib
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,8 +22,9 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, Field, ValidationError
 
+from releaser.adapters.body import Body
 from releaser.adapters.endpoints import AUDIENCE, Endpoints
-from releaser.adapters.http import LOOPBACK, Body, Client, Reply, conceal, plain
+from releaser.adapters.http import LOOPBACK, Client, Reply, conceal, plain
 from releaser.adapters.oidc import exchange, exchange_refused
 from releaser.engine.ports import Credential, Identity, Receipt, Sent
 from releaser.errors import ExternalError
@@ -31,11 +32,16 @@ from releaser.model.artifact import Artifact, Inspected, Kind
 from releaser.model.facts import Listing, Objection
 from releaser.model.manifest import PlannedPublication
 from releaser.model.spelling import Ecosystem
+from releaser.model.terms import Pace, Terms
 
 ARCHIVE_LIMIT: Final = 10 << 20  # bytes
 UNPACKED_LIMIT: Final = 512 << 20  # bytes
 TOKEN_LIFE = 1800.0  # seconds
 PACE = timedelta(seconds=1)  # crates.io/data-access: at most one API request a second
+NEW_VERSIONS: Final = Pace(30, timedelta(minutes=1))
+"""New versions of existing crates (crates.io src/rate_limiter.rs). That trusted publishers are let through faster is
+not promised (rust-lang/crates.io#11685), so it is not planned on.
+"""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _GONE = (404, 410, 451)  # how an index says that it has no such crate
@@ -91,8 +97,7 @@ class Crates:
     """`Registry` for crates. Two versions that differ in build metadata are one version here."""
 
     name: str = AUDIENCE
-    ecosystem = Ecosystem.CARGO
-    kinds: frozenset[Kind] = frozenset({Kind.CRATE})
+    terms = Terms(Ecosystem.CARGO, frozenset({Kind.CRATE}), NEW_VERSIONS)
 
     def __init__(self, endpoints: Endpoints, client: Client) -> None:
         self._endpoints = endpoints
@@ -106,7 +111,7 @@ class Crates:
         def objection(found: str, wanted: str, hint: str = "edit Cargo.toml and package it again") -> Objection:
             return Objection(publication, file.name, found, wanted, hint)
 
-        if file.kind not in self.kinds:
+        if file.kind not in self.terms.kinds:
             yield objection(f"a file of kind {file.kind}", "a .crate archive", "change `files`")
             return
         if not 0 < file.size <= ARCHIVE_LIMIT:
@@ -190,7 +195,12 @@ class Crates:
             self._client.request("DELETE", self._tokens, headers={"Authorization": f"Bearer {credential.secret}"})
 
     def publish(
-        self, publication: PlannedPublication, artifact: Artifact, file: Path, credential: Credential
+        self,
+        publication: PlannedPublication,
+        artifact: Artifact,
+        file: Path,
+        credential: Credential,
+        progress: Callable[[int], None],
     ) -> Receipt:
         try:
             described = upload_document(file, f"sparse+{self._endpoints.crates.index}/")
@@ -208,7 +218,9 @@ class Crates:
                 "Content-Type": "application/octet-stream",
                 "Accept": "application/json",
             },
-            content=Body((struct.pack("<I", len(document)), document, struct.pack("<I", file.stat().st_size), file)),
+            content=Body(
+                (struct.pack("<I", len(document)), document, struct.pack("<I", file.stat().st_size), file), progress
+            ),
             means=_means,
         )
 

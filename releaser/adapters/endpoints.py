@@ -7,7 +7,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,13 @@ class NpmEndpoints:
 
 
 @dataclass(frozen=True, slots=True)
+class ChocolateyEndpoints:
+    """``feed`` stands in for every feed that a policy names; where it is empty, feeds are where the policy says."""
+
+    feed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class GitHubEndpoints:
     """``api`` is the REST root, ``server`` what people and git use."""
 
@@ -57,6 +64,13 @@ class Endpoints:
     crates: CratesEndpoints
     npm: NpmEndpoints
     github: GitHubEndpoints
+    chocolatey: ChocolateyEndpoints = ChocolateyEndpoints()
+
+    def hosts(self) -> frozenset[str]:
+        """The host of every address that is known so far."""
+        known = (part for name, part in vars(self).items() if name in self.__dataclass_fields__)
+        hosts = (urlsplit(address).hostname for part in known for address in astuple(part))
+        return frozenset(host for host in hosts if host)
 
 
 class _Production(Endpoints):
@@ -95,13 +109,14 @@ def production(environ: Mapping[str, str] | None = None) -> Endpoints:
     return _Production(os.environ if environ is None else environ)
 
 
-def served_at(*, pypi: str, crates: str, npm: str, github: str) -> Endpoints:
+def served_at(*, pypi: str, crates: str, npm: str, github: str, chocolatey: str) -> Endpoints:
     """Services that each have one root for everything, as those of a rehearsal world do."""
     return Endpoints(
         PyPIEndpoints(f"{pypi}/legacy/", pypi),
         CratesEndpoints(crates, f"{crates}/index"),
         NpmEndpoints(npm),
         GitHubEndpoints(github, github),
+        ChocolateyEndpoints(f"{chocolatey}/api/v2"),
     )
 
 
@@ -156,7 +171,7 @@ class World:
 def from_world(path: Path) -> World:
     """The world described by the JSON file *path*; raises ConfigError ``world-invalid``.
 
-    Its keys are ``pypi``, ``crates``, ``npm``, ``github`` and ``oidc``, each a loopback URL, and ``tokens``.
+    Its keys are those of `served_at` and ``oidc``, each a loopback URL, and ``tokens``.
     """
     try:
         data = json.loads(path.read_bytes())
@@ -164,11 +179,11 @@ def from_world(path: Path) -> World:
         raise _invalid(path, "", str(exc), "a JSON file") from exc
     if not isinstance(data, dict):
         raise _invalid(path, "", type(data).__name__, "an object")
-    pypi, crates, npm, github, oidc = (_loopback(path, data, k) for k in ("pypi", "crates", "npm", "github", "oidc"))
+    services = {k: _loopback(path, data, k) for k in ("pypi", "crates", "npm", "github", "chocolatey")}
     tokens = data.get("tokens", {})
     if not isinstance(tokens, dict) or not all(isinstance(v, str) for v in tokens.values()):
         raise _invalid(path, "tokens", type(tokens).__name__, "an object of strings")
-    return World(served_at(pypi=pypi, crates=crates, npm=npm, github=github), oidc, tokens)
+    return World(served_at(**services), _loopback(path, data, "oidc"), tokens)
 
 
 def _loopback(path: Path, data: Mapping[str, Any], key: str) -> str:

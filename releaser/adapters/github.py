@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from releaser.adapters.github_rest import Rest, Shape, shaped
+from releaser.adapters.github_rest import LIMITS, Rest, Shape, shaped
+from releaser.adapters.http import Limits
 from releaser.engine.ports import Asset, Release, RepositoryFacts
 from releaser.errors import ConfigError, ConflictError, ExternalError
 from releaser.model.approval import Voter
@@ -136,9 +137,10 @@ class GitHub:
         api_url: str,
         *,
         sleep: Callable[[float], None] = time.sleep,
+        limits: Limits = LIMITS,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._rest = Rest(repository, token, api_url, sleep=sleep, transport=transport)
+        self._rest = Rest(repository, token, api_url, sleep=sleep, limits=limits, transport=transport)
 
     def close(self) -> None:
         """Close the connections."""
@@ -310,7 +312,7 @@ class GitHub:
             received = 0
             with _created(file) as out:
                 try:
-                    with self._rest.download(path) as chunks:
+                    with self._rest.download(path, asset.size) as chunks:
                         for chunk in chunks:
                             received += len(chunk)
                             progress(len(chunk))

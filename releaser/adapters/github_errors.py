@@ -73,7 +73,7 @@ class Failures:
     def translated(self, error: Exception, needs: str, *, write: bool) -> ExternalError:
         """*error* as ours. *needs* is the permission to ask for; a *write* without an answer has an unknown outcome.
 
-        Errors of our own that passed through githubkit come out as they were.
+        Errors of our own that passed through githubkit come out as they were, and are not worth a repetition.
         """
         import httpx
         from githubkit.exception import RateLimitExceeded, RequestError, RequestFailed
@@ -87,6 +87,8 @@ class Failures:
         if isinstance(error, httpx.HTTPStatusError):
             return self._answered(error.response, needs, write)
         cause = error.exc if isinstance(error, RequestError) else error
+        if isinstance(cause, ExternalError) and write:
+            return self._lost(f"{cause.message}: {cause.found}", unknown=True)
         if isinstance(cause, ReleaserError):
             raise cause
         unsent = isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)

@@ -21,13 +21,15 @@ from urllib.parse import quote, urlsplit
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from releaser.adapters.github_errors import MINUTE, Failures, RateLimited, failures, is_limit, mapping, unreadable
-from releaser.adapters.http import LOOPBACK, tls
+from releaser.adapters.http import LOOPBACK, Limits
 from releaser.errors import ConfigError, ExternalError
 
 if TYPE_CHECKING:
     import httpx
     from githubkit import GitHub as Client
     from githubkit import TokenAuthStrategy, UnauthAuthStrategy
+
+    from releaser.adapters.github_network import Network
 
 VERSION = "2022-11-28"
 AGENT = "releaser"
@@ -40,6 +42,8 @@ LONGEST = 60.0
 """Seconds that a read waits for a rate limit; longer waits are for the caller."""
 PAGES = 200
 HOPS = 3
+LIMITS = Limits(read=120.0, pool=30.0)
+"""GitHub answers an upload only once the file is stored."""
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
@@ -100,6 +104,7 @@ class Rest:
         api_url: str,
         *,
         sleep: Callable[[float], None] = time.sleep,
+        limits: Limits = LIMITS,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         api = urlsplit(api_url)
@@ -133,11 +138,10 @@ class Rest:
         self._token = token
         self._api = api_url.rstrip("/") + "/"
         self._sleep = sleep
+        self._limits = limits
         self._transport = transport
         self._lock = threading.Lock()
-        self._opened: (
-            tuple[Client[TokenAuthStrategy | UnauthAuthStrategy], httpx.BaseTransport, httpx.BaseTransport] | None
-        ) = None
+        self._opened: tuple[Client[TokenAuthStrategy | UnauthAuthStrategy], Network] | None = None
         self._visible = False
 
     def repo(self, path: str = "") -> str:
@@ -148,7 +152,7 @@ class Rest:
         """Close the connections; a later request opens new ones."""
         with self._lock:
             if self._opened is not None:
-                self._opened[2].close()
+                self._opened[1].disconnect()
                 self._opened = None
 
     # Reading
@@ -196,15 +200,15 @@ class Rest:
                 raise unreadable(f"{path}: more than {PAGES} pages")
 
     @contextmanager
-    def download(self, path: str) -> Iterator[Iterator[bytes]]:
-        """The bytes behind *path*, through redirects; to be used inside `repeat`.
+    def download(self, path: str, size: int) -> Iterator[Iterator[bytes]]:
+        """The bytes behind *path*, some *size* of them, through redirects; to be used inside `repeat`.
 
         The token stays at the API's origin. Raises ExternalError ``download-url-foreign`` for an address that is
         neither https nor, on loopback, the API's own host.
         """
         url = path
         for _ in range(HOPS + 1):
-            with self._stream(url) as response:
+            with self._open()[1].exchange(size), self._stream(url) as response:
                 if response.status_code == 200:
                     yield response.iter_bytes()
                     return
@@ -219,7 +223,7 @@ class Rest:
         self._require_safe(url)
 
         def ask() -> int:
-            with self._anonymously(url) as response:
+            with self._open()[1].exchange(0), self._anonymously(url) as response:
                 if response.status_code == 429 or response.status_code >= 500:
                     response.raise_for_status()
                 return response.status_code
@@ -255,9 +259,8 @@ class Rest:
 
     def send(self, url: str, needs: str, content: Iterator[bytes], size: int) -> Answer:
         """POST *size* bytes to an address of which `may_upload` holds, once; otherwise as `write`."""
-        headers = {"Content-Type": BYTES, "Content-Length": str(size)}
         try:
-            return self._once("POST", url, content=content, headers=headers, known=(409, 422))
+            return self._once("POST", url, content=content, size=size, known=(409, 422))
         except failures() as error:
             raise self.failures.translated(error, needs, write=True) from error
 
@@ -290,13 +293,16 @@ class Rest:
         accept: str = JSON,
         body: Mapping[str, Any] | None = None,
         content: Iterator[bytes] | None = None,
-        headers: Mapping[str, str] | None = None,
+        size: int = 0,
     ) -> Answer:
         from githubkit.exception import RateLimitExceeded, RequestFailed
 
-        sent = {"Accept": accept, "X-GitHub-Api-Version": VERSION, **(headers or {})}
+        sent = {"Accept": accept, "X-GitHub-Api-Version": VERSION}
+        if content is not None:
+            sent |= {"Content-Type": BYTES, "Content-Length": str(size)}
         try:
-            response = self._request(method, path, params=params, json=body, content=content, headers=sent)
+            with self._open()[1].exchange(size):
+                response = self._request(method, path, params=params, json=body, content=content, headers=sent)
         except RateLimitExceeded:
             raise
         except RequestFailed as error:
@@ -333,29 +339,20 @@ class Rest:
     def _anonymously(self, url: str) -> AbstractContextManager[httpx.Response]:
         import httpx
 
-        shared = self._open()[1]
-        client = httpx.Client(transport=shared, trust_env=False, timeout=_timeout(), headers={"User-Agent": AGENT})
+        network, headers = self._open()[1], {"User-Agent": AGENT, "Accept": BYTES}
+        client = httpx.Client(transport=network, trust_env=False, timeout=network.timeout, headers=headers)
         return client.stream("GET", url)
 
-    def _open(self) -> tuple[Client[TokenAuthStrategy | UnauthAuthStrategy], httpx.BaseTransport, httpx.BaseTransport]:
-        """The client, its transport, and the transport that `close` closes.
-
-        githubkit keeps a client open per thread context only and else closes it after each request. Under ours
-        lies one pool of connections that does not close with it, so any thread may use the client.
-        """
-        import httpx
+    def _open(self) -> tuple[Client[TokenAuthStrategy | UnauthAuthStrategy], Network]:
+        """The client, which any thread may use, and the network under it."""
         from githubkit import GitHub as Client
         from githubkit import TokenAuthStrategy, UnauthAuthStrategy
 
+        from releaser.adapters.github_network import Network
+
         with self._lock:
             if self._opened is None:
-                pool = self._transport or httpx.HTTPTransport(verify=tls())
-
-                class Shared(httpx.BaseTransport):
-                    def handle_request(self, request: httpx.Request) -> httpx.Response:
-                        return pool.handle_request(request)
-
-                shared = Shared()
+                network = Network(self._limits, self._transport)
                 client = Client(
                     TokenAuthStrategy(self._token) if self._token else UnauthAuthStrategy(),
                     base_url=self._api,
@@ -364,10 +361,10 @@ class Rest:
                     http_cache=False,
                     follow_redirects=False,
                     trust_env=False,
-                    timeout=_timeout(),
-                    transport=shared,
+                    timeout=network.timeout,
+                    transport=network,
                 )
-                self._opened = client, shared, pool
+                self._opened = client, network
             return self._opened
 
     def _require_safe(self, url: str) -> None:
@@ -383,10 +380,3 @@ class Rest:
                 wanted="https://…",
                 hint="do not use this release; look at it in a browser first",
             )
-
-
-def _timeout() -> httpx.Timeout:
-    """Seconds per step; GitHub answers an upload only once the file is stored."""
-    import httpx
-
-    return httpx.Timeout(connect=10.0, read=120.0, write=60.0, pool=30.0)

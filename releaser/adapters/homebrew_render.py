@@ -9,32 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from typing import Annotated, Literal
-from urllib.parse import quote, urlsplit
+from typing import Literal
 
 from pydantic import Field
 
-from releaser.adapters.http import LOOPBACK
-from releaser.errors import ConfigError, RefusedError
-from releaser.model.artifact import Kind
-from releaser.model.manifest import Manifest
-from releaser.model.policy import Section
-from releaser.model.spelling import Ecosystem, spell
-from releaser.model.version import Version
+from releaser.adapters.delivery import Address, Command, File, License, Line, Source
+from releaser.adapters.tap_item import Item
+from releaser.model.policy import KindSettings
 
 Platform = Literal["macos-arm64", "macos-x86_64", "linux-arm64", "linux-x86_64"]
 PLATFORMS: tuple[Platform, ...] = ("macos-arm64", "macos-x86_64", "linux-arm64", "linux-x86_64")
 FORMULA = re.compile(r"[a-z][a-z0-9]*(?:[-_.][a-z0-9]+|\+)*(?:@[0-9]+(?:\.[0-9]+)*)?")
 CASK = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*(?:@[a-z0-9]+(?:[.-][a-z0-9]+)*)?")
 
-Line = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Address = Annotated[str, Field(pattern=r"^https?://[^\s\x00-\x1f\x7f]+$")]
-Command = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
-License = Annotated[str, Field(pattern=r"^[A-Za-z0-9.+-]+(?:(?: OR [A-Za-z0-9.+-]+)+|(?: AND [A-Za-z0-9.+-]+)+)?$")]
 
-
-class FormulaSettings(Section):
+class FormulaSettings(KindSettings):
     """What a formula says beyond the manifest."""
 
     item: str | None = None
@@ -53,7 +42,7 @@ class FormulaSettings(Section):
     """
 
 
-class CaskSettings(Section):
+class CaskSettings(KindSettings):
     """What a cask says beyond the manifest."""
 
     item: str | None = None
@@ -71,44 +60,21 @@ class CaskSettings(Section):
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
-    """The release's file for one platform: ``raw`` is the program itself, otherwise an archive around it."""
-
-    os: str
-    arch: str
-    name: str
-    url: str
-    sha256: str
-    raw: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
+class _Parts:
     """Everything that a rendering needs, checked."""
 
     name: str
+    project: str
     binary: str
     version: str
-    files: tuple[_File, ...]
+    files: tuple[File, ...]
 
 
-def item_name(settings: FormulaSettings | CaskSettings, manifest: Manifest) -> str:
-    """What users type after ``brew install``; raises ConfigError ``homebrew-name``."""
-    name = settings.item or manifest.repository.name.rpartition("/")[2].lower()
-    form = FORMULA if isinstance(settings, FormulaSettings) else CASK
-    if not form.fullmatch(name):
-        raise _unusable("homebrew-name", name, "lower-case letters, digits and single dashes", "set `item`")
-    return name
-
-
-def render_formula(settings: FormulaSettings, manifest: Manifest, download_base: str) -> str:
-    """The formula of *manifest*. Pure; raises ConfigError ``homebrew-…`` for what cannot be rendered.
-
-    *download_base* is where the forge serves release files, without the repository.
-    """
-    item = _item(settings, manifest, download_base)
+def render_formula(settings: FormulaSettings, source: Source) -> Item:
+    """The formula of a release. Pure; raises ConfigError ``delivery-…`` for what cannot be rendered."""
+    item = _parts(settings, source, FORMULA)
     needs, sources = _per_platform(item.files, lambda f: [f"url {_ruby(f.url)}", f"sha256 {_ruby(f.sha256)}"])
-    return _block(
+    ruby = _block(
         f"class {_class_name(item.name)} < Formula",
         [
             f"desc {_ruby(settings.description)}",
@@ -121,22 +87,23 @@ def render_formula(settings: FormulaSettings, manifest: Manifest, download_base:
         ["def install", *_indented(_install(item)), "end"],
         ["test do", f'  system bin/{_ruby(item.binary)}, "--version"', "end"],
     )
+    return Item(item.name, ruby)
 
 
-def render_cask(settings: CaskSettings, manifest: Manifest, download_base: str) -> str:
-    """The cask of *manifest*. Pure; raises ConfigError ``homebrew-…`` for what cannot be rendered.
+def render_cask(settings: CaskSettings, source: Source) -> Item:
+    """The cask of a release. Pure; raises ConfigError ``delivery-…`` for what cannot be rendered.
 
     One address with the system and architecture put in where that gives all four files, blocks otherwise.
     """
-    item = _item(settings, manifest, download_base)
+    item = _parts(settings, source, CASK)
     about = [
-        f"name {_ruby(manifest.repository.name.rpartition('/')[2])}",
+        f"name {_ruby(item.project)}",
         f"desc {_ruby(settings.description)}",
         f"homepage {_ruby(settings.homepage)}",
     ]
     if words := _words(item):
         digest = {(file.os, file.arch): _ruby(file.sha256) for file in item.files}
-        return _block(
+        ruby = _block(
             f"cask {_ruby(item.name)} do",
             [
                 f"arch arm: {_ruby(words['arm64'])}, intel: {_ruby(words['x86_64'])}",
@@ -152,14 +119,15 @@ def render_cask(settings: CaskSettings, manifest: Manifest, download_base: str) 
             [f"url {_interpolated(item, item.files[0].url, words)}", *about],
             [_binary(item, item.files[0], words)],
         )
+        return Item(item.name, ruby)
     same = not any(file.raw for file in item.files)
 
-    def source(file: _File) -> list[str]:
+    def lines_of(file: File) -> list[str]:
         lines = [f"sha256 {_ruby(file.sha256)}", f"url {_interpolated(item, file.url, {})}"]
         return lines if same else [*lines, _binary(item, file, {})]
 
-    needs, sources = _per_platform(item.files, source)
-    return _block(
+    needs, sources = _per_platform(item.files, lines_of)
+    ruby = _block(
         f"cask {_ruby(item.name)} do",
         [f"version {_ruby(item.version)}"],
         sources,
@@ -167,47 +135,25 @@ def render_cask(settings: CaskSettings, manifest: Manifest, download_base: str) 
         needs,
         [_binary(item, item.files[0], {})] if same else [],
     )
+    return Item(item.name, ruby)
 
 
 # What is rendered
 
 
-def _item(settings: FormulaSettings | CaskSettings, manifest: Manifest, download_base: str) -> _Item:
-    base = urlsplit(download_base)
-    if base.scheme != "https" and base.hostname not in LOOPBACK:
-        raise _unusable("homebrew-url", download_base, "https://…", "give the https address of the forge")
-    name = item_name(settings, manifest)
-    try:
-        version = spell(Version.parse(manifest.version), Ecosystem.HOMEBREW)
-    except RefusedError as error:
-        raise _unusable("homebrew-version", manifest.version, error.wanted, error.hint) from error
-    wanted = [(platform, settings.assets[platform]) for platform in PLATFORMS if platform in settings.assets]
-    files = tuple(_file(platform, pattern, manifest, download_base) for platform, pattern in wanted)
-    return _Item(name, settings.binary or name.partition("@")[0], version, files)
-
-
-def _file(platform: Platform, pattern: str, manifest: Manifest, download_base: str) -> _File:
-    tag = manifest.tag.name
-    wanted = pattern.replace("{version}", manifest.version).replace("{tag}", tag)
-    found = [artifact for artifact in manifest.artifacts if fnmatchcase(artifact.name, wanted)]
-    hint = f"edit `assets.{platform}`"
-    if len(found) != 1:
-        names = ", ".join(artifact.name for artifact in found) or "nothing"
-        raise _unusable("homebrew-asset", f"{wanted} matches {names}", "exactly one artifact", hint)
-    artifact = found[0]
-    if artifact.kind not in (Kind.ARCHIVE, Kind.FILE) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", artifact.name):
-        named = "an archive or a program, named with letters, digits, `.`, `_` and `-`"
-        raise _unusable("homebrew-asset", f"{artifact.name} ({artifact.kind})", named, hint)
-    if not re.fullmatch("[0-9a-f]{64}", artifact.sha256):
-        raise _unusable("homebrew-asset", f"{artifact.name}: {artifact.sha256}", "a SHA-256 digest", "assemble again")
-    os, _, arch = platform.partition("-")
-    path = f"{quote(manifest.repository.name)}/releases/download/{quote(tag, safe='')}/{artifact.name}"
-    url = f"{download_base.rstrip('/')}/{path}"
-    return _File(os, arch, artifact.name, url, artifact.sha256, raw=artifact.kind is Kind.FILE)
+def _parts(settings: FormulaSettings | CaskSettings, source: Source, form: re.Pattern[str]) -> _Parts:
+    name = source.name(settings.item, form, "lower-case letters, digits and single dashes")
+    return _Parts(
+        name=name,
+        project=source.manifest.repository.name.rpartition("/")[2],
+        binary=settings.binary or name.partition("@")[0],
+        version=source.version(),
+        files=tuple(source.files(settings.assets, PLATFORMS).values()),
+    )
 
 
 def _per_platform(
-    files: Sequence[_File], source: Callable[[_File], Sequence[str]]
+    files: Sequence[File], source: Callable[[File], Sequence[str]]
 ) -> tuple[Sequence[str], Sequence[str]]:
     """Requirements, and the lines of *source* in as many ``on_…`` blocks as tell *files* apart.
 
@@ -224,7 +170,7 @@ def _per_platform(
     return [], _paragraphs(*blocks)
 
 
-def _per_arch(files: Sequence[_File], source: Callable[[_File], Sequence[str]]) -> tuple[Sequence[str], Sequence[str]]:
+def _per_arch(files: Sequence[File], source: Callable[[File], Sequence[str]]) -> tuple[Sequence[str], Sequence[str]]:
     if len(files) == 1:
         return [f"depends_on arch: :{files[0].arch}"], source(files[0])
     names = {"arm64": "arm", "x86_64": "intel"}
@@ -247,7 +193,7 @@ def _license(expression: str) -> str:
     return _ruby(expression)
 
 
-def _install(item: _Item) -> list[str]:
+def _install(item: _Parts) -> list[str]:
     """Homebrew enters an archive's only folder by itself; ``on_…`` blocks are not for use in here."""
     commands = [_installed(item, file) for file in item.files]
     if len(set(commands)) == 1:
@@ -259,7 +205,7 @@ def _install(item: _Item) -> list[str]:
     return [*lines, "end"]
 
 
-def _installed(item: _Item, file: _File) -> str:
+def _installed(item: _Parts, file: File) -> str:
     if not file.raw or file.name == item.binary:
         return f"bin.install {_ruby(item.binary)}"
     return f"bin.install {_ruby(file.name)} => {_ruby(item.binary)}"
@@ -275,7 +221,7 @@ _SPELLINGS = {
 }
 
 
-def _words(item: _Item) -> dict[str, str]:
+def _words(item: _Parts) -> dict[str, str]:
     """How the files spell each system and architecture, when one name with these put in gives them all; else empty."""
     if len(item.files) != len(PLATFORMS) or len({file.raw for file in item.files}) != 1:
         return {}
@@ -292,7 +238,7 @@ def _words(item: _Item) -> dict[str, str]:
     return words if len(templates) == 1 else {}
 
 
-def _interpolated(item: _Item, text: str, words: dict[str, str]) -> str:
+def _interpolated(item: _Parts, text: str, words: dict[str, str]) -> str:
     """A Ruby string for *text*, of the first file, that names the version, and *words* in its last part, by variable.
 
     Each variable holds exactly what it stands for, and neither alphabet has a character that the encoder changes.
@@ -304,7 +250,7 @@ def _interpolated(item: _Item, text: str, words: dict[str, str]) -> str:
     return (folder + slash + name).replace(item.version, "#{version}")
 
 
-def _binary(item: _Item, file: _File, words: dict[str, str]) -> str:
+def _binary(item: _Parts, file: File, words: dict[str, str]) -> str:
     if not file.raw or file.name == item.binary:
         return f"binary {_ruby(item.binary)}"
     return f"binary {_interpolated(item, file.name, words)}, target: {_ruby(item.binary)}"
@@ -340,7 +286,3 @@ def _paragraphs(*groups: Sequence[str]) -> list[str]:
 
 def _block(head: str, *groups: Sequence[str]) -> str:
     return "".join(f"{line}\n" for line in (head, *_indented(_paragraphs(*groups)), "end"))
-
-
-def _unusable(code: str, found: str, wanted: str, hint: str) -> ConfigError:
-    return ConfigError(code, "Homebrew cannot be given this release", found=found, wanted=wanted, hint=hint)

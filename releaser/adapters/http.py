@@ -1,4 +1,4 @@
-"""The one HTTP client: time-outs on every phase, bounded answers, no redirects, no plain text off this machine.
+"""The one HTTP client: limits on every phase, bounded answers, no redirects, no plain text off this machine.
 
 Reads are repeated when the outside stumbles, writes never are: what became of a write is for a read to say.
 Nothing of httpx, and no secret, leaves this module.
@@ -13,17 +13,18 @@ import re
 import threading
 import time
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
-from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
+from releaser.adapters.body import Body
 from releaser.engine.ports import Clock, Receipt, Sent
 from releaser.errors import ConfigError, ExternalError
 
@@ -38,14 +39,14 @@ MAX_ANSWER = 16 << 20  # bytes, decoded
 RETRIES = 4  # of a read
 READ_WAIT = 60.0  # seconds: the longest that a read waits because it was told to
 WRITE_WAIT = 600.0  # seconds: crates.io asks for up to ten minutes between new crates (its src/rate_limiter.rs)
-DEADLINE = timedelta(minutes=5)  # for a whole answer, however steadily it drips
-CHUNK = 3 << 18  # bytes; a multiple of three, so that Base64 needs no padding in between
+SAID = 1000  # characters of what a remote says; the index explains itself at length
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 SHORTEST = 12  # characters of a secret; less would redact common words
 
 _URLSAFE = str.maketrans("+/", "-_")
 _READS = frozenset({"GET", "HEAD"})
 _REFUSALS = frozenset({400, 401, 403, 404, 409, 413, 422})
+_FIELD = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")  # a field's value, RFC 9110 section 5.5
 # By prefix (X190… is Base64 of "__token__", JWTs begin with eyJ), then by the header they stand in.
 _SECRET = re.compile(
     r"(?:pypi-|(?<![A-Za-z])cio|npm_|gh[oprsu]_|github_pat_|X190b2tlbl9f)[A-Za-z0-9_~+/=-]{16,}"
@@ -106,48 +107,20 @@ def retry_after(headers: Mapping[str, str], now: datetime, cap: float = READ_WAI
 
 
 @dataclass(frozen=True, slots=True)
-class Base64:
-    """A file that is sent in Base64 (RFC 4648 section 4)."""
+class Limits:
+    """How long one request may take, in seconds: each phase of it without a byte, and all of it, however it drips.
 
-    file: Path
+    ``connect`` is for TLS as well, ``pool`` for the wait for one of ``connections``. A body adds to ``total`` what
+    it takes at ``slowest`` bytes a second.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A request body of known length made of byte strings and files, read while it is sent in constant memory."""
-
-    parts: tuple[bytes | Path | Base64, ...]
-
-    @property
-    def length(self) -> int:
-        """In bytes."""
-        return sum(_length(part) for part in self.parts)
-
-    def __iter__(self) -> Iterator[bytes]:
-        for part in self.parts:
-            match part:
-                case bytes():
-                    yield part
-                case Path():
-                    yield from _pieces(part)
-                case Base64(file):
-                    yield from map(base64.b64encode, _pieces(file))
-
-
-def _length(part: bytes | Path | Base64) -> int:
-    match part:
-        case bytes():
-            return len(part)
-        case Path():
-            return part.stat().st_size
-        case Base64(file):
-            return (file.stat().st_size + 2) // 3 * 4
-
-
-def _pieces(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as source:
-        while piece := source.read(CHUNK):
-            yield piece
+    connect: float = 10.0
+    read: float = 60.0
+    write: float = 60.0
+    pool: float = 60.0
+    total: float = 300.0
+    slowest: float = 32 << 10
+    connections: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +134,10 @@ class Reply:
     body: bytes
 
     def json(self) -> Any:
-        """The body as JSON; raises ExternalError ``answer-unreadable`` when it is none."""
+        """The body as JSON; raises ExternalError ``answer-unreadable`` when it is none, or is not called so."""
         import json
 
+        self._require_json()
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError) as exc:
@@ -171,6 +145,7 @@ class Reply:
 
     def read(self, shape: type[Shape]) -> Shape:
         """The body as a *shape*, unknown keys ignored; raises ExternalError ``answer-unreadable`` otherwise."""
+        self._require_json()
         try:
             return shape.model_validate_json(self.body)
         except ValidationError as exc:
@@ -184,9 +159,11 @@ class Reply:
         From the JSON errors of crates.io (``errors[].detail``), PyPI (``errors[].description``), npm (``error``)
         and GitHub (``message``); else the reason phrase, which is where PyPI puts its message.
         """
+        import json
+
         try:
-            value = self.json()
-        except ExternalError:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
             value = None
         found: list[Any] = []
         if isinstance(value, dict):
@@ -196,7 +173,13 @@ class Reply:
                     found += [item.get("detail") or item.get("description")]
             found += [] if any(found) else [value.get("error"), value.get("message")]
         words = "; ".join(dict.fromkeys(w for w in found if isinstance(w, str) and w))
-        return plain(words or self.reason) or f"status {self.status}"
+        return plain(words or self.reason, SAID) or f"status {self.status}"
+
+    def _require_json(self) -> None:
+        """``application/json`` or a type built upon it (RFC 6839 section 3.1)."""
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if not kind.endswith(("/json", "+json")):
+            raise self.unreadable(f"content-type {kind or 'missing'}: {self.body[:80].decode(errors='replace')}")
 
     def unreadable(self, found: str) -> ExternalError:
         """This answer is not one of those that its kind of question has."""
@@ -219,23 +202,27 @@ class Reply:
 class Client:
     """One lazily made connection pool, safe to use from many threads.
 
-    *allowed_hosts* None means any host over https; plain http is for loopback alone. *random* gives numbers
-    from 0 to 1 for the jitter between two reads. Proxies of the environment are used, never for loopback.
+    *hosts* gives those that are spoken to, asked anew for each request; None means any host over https. Plain http
+    is for loopback alone. *contact* is where those who run the services find the people behind the requests.
+    *random* gives numbers from 0 to 1 for the jitter between two reads. Proxies of the environment are used, never
+    for loopback.
     """
 
     def __init__(
         self,
-        allowed_hosts: Collection[str] | None = None,
-        user_agent: str | None = None,
+        hosts: Callable[[], Collection[str]] | None = None,
+        contact: str = "",
         transport: httpx.BaseTransport | None = None,
         clock: Clock | None = None,
         random: Callable[[], float] = _random.random,
+        limits: Limits = Limits(),
     ) -> None:
         self.clock: Clock = clock or _WallClock()
-        self._allowed = None if allowed_hosts is None else frozenset(allowed_hosts)
-        self._user_agent = user_agent
+        self._hosts = hosts
+        self._contact = contact
         self._transport = transport
         self._random = random
+        self._limits = limits
         self._lock = threading.Lock()
         self._pool: httpx.Client | None = None
 
@@ -258,11 +245,12 @@ class Client:
         """The answer to one request, whatever its status; redirects are answers.
 
         A read that fails in transport or is answered 429 or 5xx is repeated up to `RETRIES` times. Raises
-        ExternalError ``transport-insecure`` and ``host-not-allowed`` before anything is sent,
-        ``outside-unreachable`` for no answer (and for a read's last 429 or 5xx), ``answer-too-large`` above
+        ExternalError ``transport-insecure``, ``host-not-allowed`` and ``request-unsendable`` before anything is
+        sent, ``outside-unreachable`` for no answer (and for a read's last 429 or 5xx), ``answer-too-large`` above
         *limit* bytes and ``answer-unreadable`` for an encoding that was not asked for.
         """
         self._check(url)
+        self._check_headers(url, headers or {})
         left = RETRIES if method in _READS else 0
         while True:
             try:
@@ -270,15 +258,15 @@ class Client:
             except ExternalError as error:
                 if not left or error.code != "outside-unreachable":
                     raise
-                wait = None
+                wait = 0.0
             else:
                 if method not in _READS or not (reply.status == 429 or reply.status >= 500):
                     return reply
                 if not left:
                     raise reply.unexpected()
-                wait = retry_after(reply.headers, self.clock.now())
+                wait = retry_after(reply.headers, self.clock.now()) or 0.0
             backoff = 2.0 ** (RETRIES - left - 1) * (0.5 + self._random() / 2)
-            self.clock.sleep(backoff if wait is None else wait)
+            self.clock.sleep(max(backoff, wait))
             left -= 1
 
     def write(
@@ -289,20 +277,27 @@ class Client:
         headers: Mapping[str, str],
         content: bytes | Body,
         means: Callable[[Reply], Sent | None],
+        notes: Mapping[int, str] = MappingProxyType({}),
     ) -> Receipt:
         """Send once and say what the answer says; *means* knows the documented answers, None for others.
 
-        Of those 429 and 503 are "later", the clean refusals of HTTP are refusals, and everything else, silence
-        included, is unknown. Raises ExternalError only when nothing may be sent to *url* at all.
+        Of those 429 is "later", the clean refusals of HTTP are refusals, and everything else is unknown: silence,
+        and any 5xx, which may come from a gateway when the effect is there already, however politely it asks to
+        wait. *notes* explains statuses that do not say what they mean. Raises ExternalError only when nothing may
+        be sent to *url* at all.
         """
         self._check(url)
         try:
             reply = self.request(method, url, headers=headers, content=content)
         except ExternalError as error:
-            return Receipt(Sent.UNKNOWN, f"{error.message}: {error.found}")
+            unsent = error.code == "request-unsendable"
+            return Receipt(Sent.REFUSED if unsent else Sent.UNKNOWN, f"{error.message}: {error.found}")
         sent = means(reply) or _by_status(reply.status)
-        wait = retry_after(reply.headers, self.clock.now(), WRITE_WAIT) if sent is Sent.LATER else None
-        return Receipt(sent, "" if sent is Sent.ACCEPTED else f"{reply.status} {reply.said}", wait or 0.0)
+        if sent is Sent.ACCEPTED:
+            return Receipt(sent)
+        note = f" ({notes[reply.status]})" if reply.status in notes else ""
+        wait = retry_after(reply.headers, self.clock.now(), WRITE_WAIT) if sent is not Sent.REFUSED else None
+        return Receipt(sent, f"{reply.status} {reply.said}{note}", wait or 0.0)
 
     def _check(self, url: str) -> None:
         import httpx
@@ -314,23 +309,46 @@ class Client:
             raise _forbidden("transport-insecure", url, str(exc), "an https URL") from exc
         if not host or (scheme != "https" and not (scheme == "http" and host in LOOPBACK)):
             raise _forbidden("transport-insecure", url, f"{scheme}://{host}", "https")
-        if self._allowed is not None and host not in self._allowed:
-            raise _forbidden("host-not-allowed", url, host, ", ".join(sorted(self._allowed)))
+        if self._hosts is not None and host not in (hosts := self._hosts()):
+            raise _forbidden("host-not-allowed", url, host, ", ".join(sorted(hosts)))
+
+    def _check_headers(self, url: str, headers: Mapping[str, str]) -> None:
+        for name, value in headers.items():
+            if not _FIELD.fullmatch(value):  # the value may be a secret, so it is not shown
+                raise ExternalError(
+                    "request-unsendable",
+                    "a request cannot be put on the wire, so nothing was sent",
+                    retryable=False,
+                    object=_address(url),
+                    found=f"{name} with a character that no header may have",
+                    wanted="printable ASCII",
+                    hint="set the token again, without the line break or the blank that was copied with it",
+                )
 
     def _client(self) -> httpx.Client:
         import httpx
 
+        from releaser.adapters.deadline import bound
+
+        limits = self._limits
         with self._lock:
             if self._pool is None:
-                self._pool = httpx.Client(
-                    transport=self._transport,
-                    verify=tls(),
-                    timeout=httpx.Timeout(connect=10.0, read=60.0, write=60.0, pool=60.0),
-                    follow_redirects=False,
-                    headers={"User-Agent": self._user_agent or _user_agent(), "Accept-Encoding": "gzip"},
-                    cookies=_no_cookies(),
-                    mounts={f"all://{'[::1]' if host == '::1' else host}": None for host in LOOPBACK},
-                )
+                try:
+                    opened = httpx.Client(
+                        transport=self._transport,
+                        verify=tls(),
+                        timeout=httpx.Timeout(
+                            connect=limits.connect, read=limits.read, write=limits.write, pool=limits.pool
+                        ),
+                        limits=httpx.Limits(max_connections=limits.connections),
+                        follow_redirects=False,
+                        headers={"User-Agent": _user_agent(self._contact), "Accept-Encoding": "gzip"},
+                        cookies=_no_cookies(),
+                        mounts={f"all://{'[::1]' if host == '::1' else host}": None for host in LOOPBACK},
+                    )
+                except (ImportError, ValueError, httpx.InvalidURL) as exc:
+                    raise _unusable_proxy() from exc
+                self._pool = bound(opened)
             return self._pool
 
     def _exchange(
@@ -338,57 +356,29 @@ class Client:
     ) -> Reply:
         import httpx
 
+        from releaser.adapters.deadline import within
+
         address = _address(url)
+        length = 0
         if isinstance(content, Body):
-            headers["Content-Length"] = str(content.length)
+            length = content.length
+            headers["Content-Length"] = str(length)
         client = self._client()
         try:
-            response = client.send(client.build_request(method, url, headers=headers, content=content), stream=True)
-            try:
-                return Reply(
-                    url=address,
-                    status=response.status_code,
-                    reason=_reason(response),
-                    headers={name.lower(): value for name, value in response.headers.items()},
-                    body=self._body(response, address, limit),
-                )
-            finally:
-                response.close()
-        except (httpx.LocalProtocolError, UnicodeEncodeError):
-            # They may quote a header, so they are neither shown nor chained.
-            raise _unreachable(address, "the request could not be put on the wire") from None
+            with within(self._limits.total + length / self._limits.slowest):
+                response = client.send(client.build_request(method, url, headers=headers, content=content), stream=True)
+                try:
+                    return Reply(
+                        url=address,
+                        status=response.status_code,
+                        reason=_reason(response),
+                        headers={name.lower(): value for name, value in response.headers.items()},
+                        body=decoded(response, address, limit),
+                    )
+                finally:
+                    response.close()
         except httpx.TransportError as exc:
             raise _unreachable(address, f"{type(exc).__name__} {exc}") from exc
-
-    def _body(self, response: httpx.Response, address: str, limit: int) -> bytes:
-        """The body, decoded here because only so does a bomb stop at *limit*."""
-        import httpx
-
-        encoding = response.headers.get("content-encoding", "identity").strip().lower() or "identity"
-        if encoding not in ("identity", "gzip") or not isinstance(response.stream, httpx.SyncByteStream):
-            raise _undecodable(address, f"content-encoding {encoding}")
-        unpack = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
-        until = self.clock.now() + DEADLINE
-        body = bytearray()
-        try:
-            for piece in response.stream:
-                body += unpack.decompress(piece, limit + 1 - len(body)) if unpack else piece
-                if len(body) > limit:
-                    raise ExternalError(
-                        "answer-too-large",
-                        f"an answer is larger than {limit} bytes",
-                        object=address,
-                        found=f"more than {limit} bytes",
-                        wanted=f"at most {limit} bytes",
-                        hint="look at the address with a browser; this is not what the service documents",
-                    )
-                if self.clock.now() > until:
-                    raise _unreachable(address, f"the answer did not end within {DEADLINE}")
-        except zlib.error as exc:
-            raise _undecodable(address, f"broken gzip: {exc}") from exc
-        if unpack and body and not unpack.eof:
-            raise _undecodable(address, "gzip that ends too early")
-        return bytes(body)
 
 
 @cache
@@ -421,9 +411,37 @@ class _WallClock:
 
 
 def _by_status(status: int) -> Sent:
-    if status in (429, 503):
+    if status == 429:
         return Sent.LATER
     return Sent.REFUSED if status in _REFUSALS else Sent.UNKNOWN
+
+
+def decoded(response: httpx.Response, address: str, limit: int) -> bytes:
+    """The body, decoded here because only so does a bomb stop at *limit*."""
+    import httpx
+
+    encoding = response.headers.get("content-encoding", "identity").strip().lower() or "identity"
+    if encoding not in ("identity", "gzip") or not isinstance(response.stream, httpx.SyncByteStream):
+        raise _undecodable(address, f"content-encoding {encoding}")
+    unpack = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
+    body = bytearray()
+    try:
+        for piece in response.stream:
+            body += unpack.decompress(piece, limit + 1 - len(body)) if unpack else piece
+            if len(body) > limit:
+                raise ExternalError(
+                    "answer-too-large",
+                    f"an answer is larger than {limit} bytes",
+                    object=address,
+                    found=f"more than {limit} bytes",
+                    wanted=f"at most {limit} bytes",
+                    hint="look at the address with a browser; this is not what the service documents",
+                )
+    except zlib.error as exc:
+        raise _undecodable(address, f"broken gzip: {exc}") from exc
+    if unpack and body and not unpack.eof:
+        raise _undecodable(address, "gzip that ends too early")
+    return bytes(body)
 
 
 def _reason(response: httpx.Response) -> str:
@@ -439,16 +457,15 @@ def _address(url: str) -> str:
     return redact(str(httpx.URL(url).copy_with(query=None, fragment=None, userinfo=b"")))
 
 
-def _user_agent() -> str:
-    """Name, version and home, as crates.io demands and PyPI asks for."""
-    from importlib.metadata import PackageNotFoundError, metadata
+def _user_agent(contact: str) -> str:
+    """Name, version and contact, as crates.io demands (crates.io/data-access) and PyPI asks for."""
+    from importlib.metadata import PackageNotFoundError, version
 
     try:
-        about = metadata("releaser-gates")
+        product = f"releaser/{version('releaser-gates')}"
     except PackageNotFoundError:
-        return "releaser"
-    home = next((u.partition(", ")[2] for u in about.get_all("Project-URL", [])), "")
-    return f"releaser/{about['Version']}" + (f" (+{home})" if home else "")
+        product = "releaser"
+    return f"{product} (+{quote(contact, safe=':/')})" if contact else product
 
 
 def _no_cookies() -> Any:
@@ -470,6 +487,17 @@ def _unreachable(address: str, found: str) -> ExternalError:
 
 def _undecodable(address: str, found: str) -> ExternalError:
     return Reply(address, 0, "", {}, b"").unreadable(found)
+
+
+def _unusable_proxy() -> ConfigError:
+    return ConfigError(
+        "proxy-unusable",
+        "the proxy that the environment names cannot be used",
+        object="HTTP_PROXY, HTTPS_PROXY or ALL_PROXY",
+        found="an address that is none, or of a kind other than http and https",
+        wanted="http://HOST:PORT",
+        hint="set it to an http proxy, or unset it",
+    )
 
 
 def _forbidden(code: str, url: str, found: str, wanted: str) -> ExternalError:

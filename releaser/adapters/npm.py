@@ -14,7 +14,7 @@ import re
 import secrets
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -22,8 +22,9 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, Field
 
+from releaser.adapters.body import Base64, Body
 from releaser.adapters.endpoints import Endpoints
-from releaser.adapters.http import Base64, Body, Client, Reply, conceal, plain
+from releaser.adapters.http import Client, Reply, conceal, plain
 from releaser.adapters.oidc import exchange_refused
 from releaser.engine.ports import Credential, Identity, Receipt, Sent
 from releaser.errors import ExternalError
@@ -31,11 +32,13 @@ from releaser.model.artifact import Artifact, Inspected, Kind
 from releaser.model.facts import Listing, Objection
 from releaser.model.manifest import PlannedPublication
 from releaser.model.spelling import Ecosystem
+from releaser.model.terms import Terms
 
 SIZE_LIMIT: Final = 200 << 20  # bytes; undocumented, 413 was seen from about here on
 TOKEN_LIFE = 3600.0  # seconds
 PACKUMENT_LIMIT = 64 << 20  # bytes; full packuments of old packages are large
 
+_NOT_FOUND = "npm answers 404 to whoever may not publish the package"
 _NAME = re.compile(r"(?:@[a-z0-9~][a-z0-9._~-]*/)?[a-z0-9~][a-z0-9._~-]*")
 _FULL, _SHORT = "application/json", "application/vnd.npm.install-v1+json"
 _MEMBER_LIMIT = 1 << 20  # bytes of package.json or readme
@@ -75,8 +78,7 @@ class Npm:
     """`Registry` for npm packages."""
 
     name: str = "npm"
-    ecosystem = Ecosystem.NPM
-    kinds: frozenset[Kind] = frozenset({Kind.NPM})
+    terms = Terms(Ecosystem.NPM, frozenset({Kind.NPM}))
 
     def __init__(self, endpoints: Endpoints, client: Client) -> None:
         self._endpoints = endpoints
@@ -88,7 +90,7 @@ class Npm:
         def objection(found: str, wanted: str, hint: str = "edit package.json and pack it again") -> Objection:
             return Objection(publication, file.name, found, wanted, hint)
 
-        if file.kind not in self.kinds:
+        if file.kind not in self.terms.kinds:
             yield objection(f"a file of kind {file.kind}", "an npm package (.tgz)", "change `files`")
             return
         if not 0 < file.size <= SIZE_LIMIT:
@@ -107,6 +109,8 @@ class Npm:
             yield objection(inside.name or "no name inside", package, "name the right files or the right `package`")
         if inside.metadata.get("private", "").lower() == "true":
             yield objection("private: true", "a package that may be published", "remove `private` from package.json")
+        if inside.metadata.get("access") == "restricted":
+            yield objection("publishConfig.access: restricted", "a public package, which everybody can read back")
 
     def file_name(self, package: str, version: str, artifact: Artifact) -> str:  # noqa: ARG002 - the port's signature
         return f"{package.rpartition('/')[2]}-{version}.tgz"
@@ -132,8 +136,9 @@ class Npm:
                 package,
                 reply,
                 jwt,
-                f"publish the first version of {package} by hand, then register this repository, workflow and "
-                "environment, letter by letter, in the package's settings, Trusted Publisher; hosted runners only",
+                f"{_NOT_FOUND}: publish the first version of {package} by hand, then register this repository, "
+                "workflow and environment, letter by letter, in the package's settings, Trusted Publisher; hosted "
+                "runners only",
             )
         minted = reply.read(_Minted)
         return Credential(conceal(minted.token), _expiry(minted.expires, self._client.clock.now()))
@@ -142,7 +147,12 @@ class Npm:
         """Nothing: tokens of trusted publishers end by themselves."""
 
     def publish(
-        self, publication: PlannedPublication, artifact: Artifact, file: Path, credential: Credential
+        self,
+        publication: PlannedPublication,
+        artifact: Artifact,
+        file: Path,
+        credential: Credential,
+        progress: Callable[[int], None],
     ) -> Receipt:
         package, version = publication.package, publication.version
         try:
@@ -151,7 +161,7 @@ class Npm:
             return Receipt(Sent.LATER, f"the dist-tag cannot be chosen, nothing was sent: {error.found}")
         tag = dist_tag(version, packument.versions if packument else ())
         try:
-            content = self._document(package, version, tag, file)
+            content = self._document(package, version, tag, file, progress)
         except _UNREADABLE as exc:
             return Receipt(Sent.REFUSED, f"{artifact.name} has no usable package.json: {plain(str(exc))}")
         return self._client.write(
@@ -164,9 +174,10 @@ class Npm:
             },
             content=content,
             means=_means,
+            notes={404: _NOT_FOUND},
         )
 
-    def _document(self, package: str, version: str, tag: str, file: Path) -> Body:
+    def _document(self, package: str, version: str, tag: str, file: Path, progress: Callable[[int], None]) -> Body:
         """The publish document of libnpmpublish around the tarball, which stays on disk."""
         manifest, readme_name, readme = _package_json(file)
         if (found := (manifest.get("name"), manifest.get("version"))) != (package, version):
@@ -205,7 +216,7 @@ class Npm:
             },
         }
         before, _, after = json.dumps(document).partition(mark)
-        return Body((before.encode(), Base64(file), after.encode()))
+        return Body((before.encode(), Base64(file), after.encode()), progress)
 
     def _listing(self, package: str, version: str, accept: str) -> Listing:
         packument = self._packument(package, accept)

@@ -11,21 +11,23 @@ import secrets
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
+from releaser.adapters.body import Body
 from releaser.adapters.endpoints import Endpoints
-from releaser.adapters.http import Body, Client, Reply, conceal, plain
+from releaser.adapters.http import Client, Reply, conceal, plain
 from releaser.adapters.oidc import exchange, exchange_refused
 from releaser.engine.ports import Credential, Identity, Receipt, Sent
 from releaser.model.artifact import Artifact, Inspected, Kind
 from releaser.model.facts import Listing, Objection
 from releaser.model.manifest import PlannedPublication
 from releaser.model.spelling import Ecosystem
+from releaser.model.terms import Terms
 
 if TYPE_CHECKING:
     from packaging.version import Version
@@ -56,6 +58,7 @@ _UNREADABLE = (
     ValueError,
     LookupError,
 )
+_METADATA_LIMIT = 16 << 20  # bytes
 _SIMPLE = "application/vnd.pypi.simple.v1+json"
 _HEX = r"^(?:[0-9a-f]{64})?$"
 
@@ -100,8 +103,7 @@ class PyPI:
     """`Registry` for wheels and source distributions."""
 
     name: str = "pypi"
-    ecosystem = Ecosystem.PEP440
-    kinds: frozenset[Kind] = frozenset({Kind.WHEEL, Kind.SDIST})
+    terms = Terms(Ecosystem.PEP440, frozenset({Kind.WHEEL, Kind.SDIST}))
 
     def __init__(self, endpoints: Endpoints, client: Client) -> None:
         self._endpoints = endpoints
@@ -113,7 +115,7 @@ class PyPI:
         def objection(found: str, wanted: str, hint: str = "build it again") -> Objection:
             return Objection(publication, file.name, found, wanted, hint)
 
-        if file.kind not in self.kinds:
+        if file.kind not in self.terms.kinds:
             yield objection(f"a file of kind {file.kind}", "a wheel or a source distribution", "change `files`")
             return
         if not 0 < file.size <= FILE_LIMIT:
@@ -191,14 +193,20 @@ class PyPI:
         """Nothing: tokens of trusted publishers end by themselves."""
 
     def publish(
-        self, publication: PlannedPublication, artifact: Artifact, file: Path, credential: Credential
+        self,
+        publication: PlannedPublication,
+        artifact: Artifact,
+        file: Path,
+        credential: Credential,
+        progress: Callable[[int], None],
     ) -> Receipt:
-        from twine.exceptions import InvalidDistribution
-
         try:
             fields = _form(artifact, file)
-        except (InvalidDistribution, *_UNREADABLE) as exc:
-            return Receipt(Sent.REFUSED, f"{artifact.name} has no usable metadata: {plain(str(exc))}")
+        except (ExceptionGroup, *_UNREADABLE) as exc:
+            why = exc.exceptions if isinstance(exc, ExceptionGroup) else (exc,)
+            return Receipt(
+                Sent.REFUSED, f"{artifact.name} has no usable metadata: {plain('; '.join(sorted(map(str, why))))}"
+            )
         named, version = dict(fields)["name"], dict(fields)["version"]
         if (normalised(named), version) != (normalised(publication.package), publication.version):
             return Receipt(Sent.REFUSED, f"{artifact.name} is {named} {version}")
@@ -208,7 +216,7 @@ class PyPI:
             "POST",
             self._endpoints.pypi.upload,
             headers={"Authorization": f"Basic {basic}", "Content-Type": f"multipart/form-data; boundary={boundary}"},
-            content=_multipart(boundary, fields, artifact.name, file),
+            content=_multipart(boundary, fields, artifact.name, file, progress),
             means=lambda reply: Sent.ACCEPTED if reply.status == 200 and not _is_page(reply) else None,
         )
 
@@ -273,36 +281,70 @@ def _is_page(reply: Reply) -> bool:
 
 
 def _form(artifact: Artifact, file: Path) -> list[tuple[str, str]]:
-    """The upload form's fields, as twine fills it in from the file's own metadata.
+    """The upload form's fields, as twine fills it in from the file's own metadata (its package.py).
 
-    The digest is the approved one, so the index itself refuses other bytes. Raises twine's InvalidDistribution
-    and the errors of the archive modules.
+    The one digest is the approved one: the index itself refuses other bytes, and the file is not read for it here.
+    Raises ExceptionGroup and ValueError for metadata that the index would refuse, and the errors of the archive
+    modules.
     """
-    from twine.package import PackageFile
+    from packaging.metadata import Metadata, parse_email
+    from packaging.version import Version
 
-    metadata: dict[str, Any] = {
-        **PackageFile.from_filename(str(file), None).metadata_dictionary(),
-        "sha256_digest": artifact.sha256,
-    }
-    fields = [(":action", "file_upload"), ("protocol_version", "1")]
-    for key, value in metadata.items():
+    raw, unparsed = parse_email(_core_metadata(artifact, file))
+    if Version(raw.get("metadata_version", "0")) < Version("2.4"):  # setuptools wrote it before it was standard
+        raw.pop("license_files", None)
+        unparsed.pop("license-file", None)
+    if unparsed:
+        raise ValueError(f"unrecognized or malformed: {', '.join(sorted(unparsed))}")
+    Metadata.from_raw(raw)
+    wheel = artifact.kind is Kind.WHEEL
+    fields = [
+        (":action", "file_upload"),
+        ("protocol_version", "1"),
+        ("filetype", "bdist_wheel" if wheel else "sdist"),
+        ("pyversion", artifact.name.split("-")[-3] if wheel else "source"),
+        ("sha256_digest", artifact.sha256),
+    ]
+    singular = {"platforms": "platform", "supported_platforms": "supported_platform", "license_files": "license_file"}
+    values: dict[str, Any] = {**raw}
+    for key, value in values.items():
+        name = singular.get(key, key)
         match value:
             case str():
-                fields.append((key, value))
+                fields.append((name, re.sub(r"[^A-Za-z0-9.]+", "-", value) if name == "name" else value))
             case dict():  # project_urls
-                fields += [(key, f"{label}, {url}") for label, url in value.items()]
-            case list() if key == "keywords":
-                fields.append((key, ", ".join(value)))
+                fields += [(name, f"{label}, {url}") for label, url in value.items()]
+            case list() if name == "keywords":
+                fields.append((name, ", ".join(value)))
             case _:
-                fields += [(key, item) for item in value]
+                fields += [(name, item) for item in value]
     return fields
 
 
-def _multipart(boundary: str, fields: list[tuple[str, str]], name: str, file: Path) -> Body:
+def _core_metadata(artifact: Artifact, file: Path) -> bytes:
+    """``METADATA`` or ``PKG-INFO``; raises LookupError without one of at most 16 MiB."""
+    if artifact.kind is Kind.WHEEL:
+        with zipfile.ZipFile(file) as wheel:
+            entry = wheel.getinfo("-".join(artifact.name.split("-")[:2]) + ".dist-info/METADATA")
+            if entry.file_size <= _METADATA_LIMIT:
+                return wheel.read(entry)
+            raise LookupError(f"{entry.filename} of {entry.file_size} bytes")
+    wanted = f"{artifact.name.removesuffix('.tar.gz')}/PKG-INFO"
+    with tarfile.open(file, "r|gz") as sdist:
+        for member in sdist:
+            if member.name == wanted and member.isreg() and member.size <= _METADATA_LIMIT:
+                reader = sdist.extractfile(member)
+                return reader.read() if reader else b""
+    raise LookupError(f"no {wanted}")
+
+
+def _multipart(
+    boundary: str, fields: list[tuple[str, str]], name: str, file: Path, progress: Callable[[int], None]
+) -> Body:
     """RFC 7578: *fields*, then *file* as ``content``."""
     head = "".join(
         f'--{boundary}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n' for key, value in fields
     )
     head += f'--{boundary}\r\nContent-Disposition: form-data; name="content"; filename="{quote(name, safe="!+")}"\r\n'
     head += "Content-Type: application/octet-stream\r\n\r\n"
-    return Body((head.encode(), file, f"\r\n--{boundary}--\r\n".encode()))
+    return Body((head.encode(), file, f"\r\n--{boundary}--\r\n".encode()), progress)

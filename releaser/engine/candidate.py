@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from releaser.engine.draft import compare, is_approval, release_of
-from releaser.engine.planner import Registries
 from releaser.engine.ports import Asset, Outside, Release
 from releaser.engine.rights import policy_text, require_rights
 from releaser.errors import ConfigError, RefusedError
@@ -15,6 +14,7 @@ from releaser.model.approval import Approval, Decision, Vote
 from releaser.model.facts import Ballot
 from releaser.model.manifest import ASSET, Manifest, Person
 from releaser.model.policy import DEFAULT_PATH, Policy, policy_digest
+from releaser.model.terms import Registries
 
 _MANIFEST_LIMIT = 16 << 20
 _APPROVAL_LIMIT = 64 << 10

@@ -135,4 +135,4 @@ def _require_no_approval_needed(outside: Outside, manifest: Manifest) -> None:
     """Raise RefusedError ``manifest-widened`` unless the policy in force lets such a release be public unapproved."""
     text = policy_text(outside.forge, outside.forge.repository().default_branch, DEFAULT_PATH)
     policy = Policy.parse(text.decode("utf-8", "replace"), DEFAULT_PATH, registries=outside.registries)
-    require_rights(manifest, policy, {name: (r.ecosystem, r.kinds) for name, r in outside.registries.items()})
+    require_rights(manifest, policy, {name: r.terms for name, r in outside.registries.items()})

@@ -53,6 +53,14 @@ class Intents:
             self._ledger.append("outcome", {"effect": key, "result": result, "evidence": evidence})
             del self._open[key]
 
+    def is_open(self, key: str) -> bool:
+        """Whether the effect was begun and its end is not known."""
+        return key in self._open
+
+    def accepted(self, key: str) -> bool:
+        """Whether the effect was answered with yes and is still to be seen."""
+        return self.is_open(key) and self._open[key].sent is Sent.ACCEPTED
+
     def may_send(self, key: str) -> bool:
         """Whether an effect that is not there may be sent: nothing of ours is on its way, nor was it accepted."""
         receipt = self._open.get(key)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from releaser.errors import ReleaserError
-from releaser.model.artifact import Kind
 from releaser.model.facts import Delivery, DeliveryState, Facts, Presence, Shelf, Unobserved
 from releaser.model.manifest import Manifest, PlannedDelivery, PlannedPublication
 from releaser.model.plan import Action, DeliveryRow, FileRow, Plan, PublicationRow, VersionRow
 from releaser.model.policy import Policy
 from releaser.model.spelling import Ecosystem, spell
+from releaser.model.terms import Registries
 from releaser.model.version import Version
 from releaser.policy import schedule
 from releaser.policy.case import Case
 from releaser.policy.decide import settle, verdict
 from releaser.policy.tag import GRAMMAR
 from releaser.policy.world import action_for
-
-Registries = Mapping[str, tuple[Ecosystem, frozenset[Kind]]]
-"""What the planner must know of each registry: how it spells versions and which files it takes."""
 
 
 def case_for(policy: Policy, tag: str, facts: Facts, registries: Registries, manifest: Manifest | None = None) -> Case:
@@ -39,7 +34,7 @@ def case_for(policy: Policy, tag: str, facts: Facts, registries: Registries, man
         version=version,
         channel=channel,
         facts=facts,
-        registries={name: ecosystem for name, (ecosystem, _) in registries.items()},
+        registries=registries,
         publications=publications,
         manifest=manifest,
     )
@@ -58,6 +53,8 @@ def version_of(policy: Policy, tag: str) -> Version | None:
 def plan(case: Case, repository: str, policy_digest: str) -> Plan:
     """The plan for one case."""
     rows = settle(case)
+    publications = tuple(_publication(p, case) for p in case.publications)
+    due = {p.id for p in publications if p.action is Action.PUBLISH}
     source = case.facts.source
     return Plan(
         repository=repository,
@@ -69,7 +66,8 @@ def plan(case: Case, repository: str, policy_digest: str) -> Plan:
         manifest=case.manifest.digest() if case.manifest else None,
         verdict=verdict(rows),
         gates=rows,
-        publications=tuple(_publication(p, case) for p in case.publications),
+        publications=publications,
+        paces=tuple(schedule.paces((p for p in case.publications if p.id in due), case.registries)),
         downstream=tuple(_delivery(d, case) for d in _deliveries(case)),
     )
 
@@ -158,7 +156,11 @@ def delivery_action(entry: PlannedDelivery, seen: Delivery | Unobserved) -> tupl
             return Action.SKIP, f"{entry.repository} already has it"
         case DeliveryState.PROPOSED:
             return Action.SKIP, f"proposed: {seen.detail}"
+        case DeliveryState.SUBMITTED:
+            return Action.SKIP, f"submitted: {seen.detail}"
         case DeliveryState.NEWER:
             return Action.SKIP, f"{entry.repository} is already ahead: {seen.detail}"
+        case DeliveryState.CONFLICT:
+            return Action.CONFLICT, seen.detail
         case DeliveryState.ABSENT:
             return Action.PUBLISH, how

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from releaser.model.approval import Voter
-from releaser.model.artifact import Artifact, Inspected, Kind
+from releaser.model.artifact import Artifact, Inspected
 from releaser.model.facts import CheckState, Delivery, Listing, Objection, Tag
 from releaser.model.manifest import Manifest, Person, PlannedDelivery, PlannedPublication
-from releaser.model.spelling import Ecosystem
+from releaser.model.terms import Terms
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -29,8 +29,8 @@ class Sent(StrEnum):
 
     ACCEPTED = "accepted"
     REFUSED = "refused"  # for good: the same request will be refused again
-    LATER = "later"  # not now: rate limit or maintenance; nothing was changed
-    UNKNOWN = "unknown"  # no answer, a 5xx, or words we do not know: it may have happened
+    LATER = "later"  # not now, and nothing was changed: a rate limit
+    UNKNOWN = "unknown"  # no answer, any 5xx, or words we do not know: it may have happened
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,7 @@ class Registry(Protocol):
     """A place that holds packages."""
 
     name: str
-    ecosystem: Ecosystem
-    kinds: frozenset[Kind]
+    terms: Terms
 
     def objections(self, publication: str, package: str, artifact: Inspected) -> Iterable[Objection]:
         """The rules of this registry that *artifact* breaks. Pure: nothing is asked of the network."""
@@ -83,9 +82,14 @@ class Registry(Protocol):
         """Give the right back where the registry can; never raises for a right that is gone."""
 
     def publish(
-        self, publication: PlannedPublication, artifact: Artifact, file: Path, credential: Credential
+        self,
+        publication: PlannedPublication,
+        artifact: Artifact,
+        file: Path,
+        credential: Credential,
+        progress: Callable[[int], None],
     ) -> Receipt:
-        """Send *file* once. Raises nothing for what the registry answers."""
+        """Send *file* once; *progress* is told its bytes as they leave. Raises nothing for what is answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,10 +209,10 @@ class Dispatcher(Protocol):
         """Why this release cannot be rendered for it. Pure."""
 
     def observe(self, entry: PlannedDelivery, manifest: Manifest) -> Delivery:
-        """What the tap or bucket holds for this item now."""
+        """What the tap, bucket or feed has of this release now."""
 
     def deliver(self, entry: PlannedDelivery, manifest: Manifest) -> Receipt:
-        """Commit or propose the rendered file, once."""
+        """Commit, propose or push what was rendered, once, and only where `observe` finds it absent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ a crash and confirms it when it is done. A write's answer is a hint; only a regi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,18 +19,17 @@ from releaser.engine.intents import Intents
 from releaser.engine.planner import delivery_action
 from releaser.engine.ports import Outside, Receipt, Release, Sent
 from releaser.engine.states import State, has_begun, is_complete, is_conflict
-from releaser.engine.view import Subject, View, glance, is_served, look
+from releaser.engine.view import Subject, View, glance, has_arrived, look
 from releaser.errors import ConflictError, ExternalError, RefusedError, ReleaserError, WaitingError
 from releaser.model.artifact import Artifact
 from releaser.model.facts import Delivery, Presence, Shelf, Unobserved
 from releaser.model.manifest import PlannedDelivery, PlannedPublication
 from releaser.model.plan import Action, GateRow, Status
+from releaser.policy import schedule
 from releaser.policy.world import action_for
 
 T = TypeVar("T")
 _UNSEEN = Unobserved("not looked for")
-Step = tuple[PlannedPublication, Sequence[Artifact]]
-"""A publication and those of its files that are to be sent now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,19 @@ class Patience:
             case Sent.LATER:
                 return max(receipt.wait, self.poll)
             case Sent.UNKNOWN:
-                return self.settle
+                return max(receipt.wait, self.settle)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The files of a publication that are to be sent now; the first one ahead of the others where it is to *open*.
+
+    The first file makes the release at the registry and fixes its metadata: where it is refused, nothing else is out.
+    """
+
+    publication: PlannedPublication
+    artifacts: Sequence[Artifact]
+    opens: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +166,9 @@ class _Run:
             raise refused[0]
         if missing:
             self.outside.reporter.say("preflight-passed", targets=[p.id for p in missing])
+        for pace in schedule.paces(missing, self.subject.registries):
+            least = math.ceil(pace.least / 60)
+            self.outside.reporter.say("pace", registry=pace.registry, versions=pace.versions, minutes=least)
 
     def act(self) -> None:
         """Every effect, in order. What stops it midway is a problem of the result, not lost work."""
@@ -296,8 +311,12 @@ class _Run:
             shelf = shelves[publication.id]
             if publication.id not in self.failed and isinstance(shelf, Shelf):
                 due = [n for n, p in shelf.files.items() if p is Presence.ABSENT and self._may_send(publication, n)]
+                keys = {n: effect(publication, n) for n in shelf.files}
+                opens = not (has_begun({publication.id: shelf}) or any(map(self._intents.accepted, keys.values())))
+                if opens and (under_way := [n for n in keys if self._intents.is_open(keys[n])]):
+                    due = [n for n in due if n in under_way][:1]
                 if due and publication.id not in self.failed:
-                    steps.append((publication, [self._artifacts[n] for n in due]))
+                    steps.append(Step(publication, [self._artifacts[n] for n in due], opens))
         return steps
 
     def _may_send(self, publication: PlannedPublication, name: str) -> bool:
@@ -313,9 +332,9 @@ class _Run:
 
     def _send(self, step: Step) -> None:
         """Send each file once, side by side: bytes hashed, gates read again, a fresh right, an intent on record."""
-        publication, artifacts = step
+        publication = step.publication
         registry = self.outside.registries[publication.registry]
-        files = self.outside.workers.map(self._bytes, artifacts)
+        files = self.outside.workers.map(self._bytes, step.artifacts)
         self._guard()
         try:
             right = registry.authorize(publication.package, self.outside.identity)
@@ -323,18 +342,20 @@ class _Run:
             self._fail(publication, error)
             return
 
-        def send(pair: tuple[Artifact, Path]) -> None:
+        def send(pair: tuple[Artifact, Path]) -> Sent:
             artifact, file = pair
             key = effect(publication, artifact.name)
             self._intents.begin(key, f"sha256:{artifact.sha256}")
             with self.outside.reporter.transfer(f"{artifact.name} → {publication.registry}", artifact.size) as progress:
-                receipt = registry.publish(publication, artifact, file, right)
-                progress(artifact.size)
+                receipt = registry.publish(publication, artifact, file, right, progress)
             self._intents.answered(key, receipt)
             self.outside.reporter.say("sent", effect=key, answer=receipt.sent, detail=receipt.detail)
+            return receipt.sent
 
+        pairs = list(zip(step.artifacts, files, strict=True))
         try:
-            self.outside.workers.map(send, zip(artifacts, files, strict=True))
+            if not step.opens or send(pairs.pop(0)) is Sent.ACCEPTED:
+                self.outside.workers.map(send, pairs)
         finally:
             registry.discard(right)
 
@@ -391,14 +412,26 @@ class _Run:
         seen = survey.deliveries(self.outside.dispatchers, self.outside.workers, due, self.manifest)
         actions = {d.id: delivery_action(d, seen[d.id]) for d in due}
         for entry in due:
-            if actions[entry.id][0] is Action.WAIT:
+            action, found = actions[entry.id]
+            if action is Action.WAIT:
                 self._problem(
                     ExternalError(
                         "delivery-unread",
                         f"{entry.repository} could not be read, so nothing was delivered",
                         object=entry.id,
-                        found=actions[entry.id][1],
+                        found=found,
                         hint=f"releaser publish {self.subject.tag}",
+                    )
+                )
+            elif action is Action.CONFLICT:
+                self._problem(
+                    ConflictError(
+                        "delivery-conflict",
+                        f"{entry.repository} has something that may not be replaced, so nothing was delivered",
+                        object=entry.id,
+                        found=found,
+                        wanted="the rendered file, an older version of it, or nothing",
+                        hint=f"find out whose it is; once it is out of the way: releaser publish {self.subject.tag}",
                     )
                 )
         pending = [d for d in due if actions[d.id][0] is Action.PUBLISH]
@@ -419,11 +452,11 @@ class _Run:
         self._intents.answered(key, receipt)
         wait = self.patience.settle if receipt.sent in (Sent.ACCEPTED, Sent.UNKNOWN) else self.patience.refused
 
-        def served() -> Delivery | None:
+        def arrived() -> Delivery | None:
             seen = dispatcher.observe(entry, self.manifest)
-            return seen if is_served(seen) else None
+            return seen if has_arrived(seen) else None
 
-        seen = self._until(wait, served)
+        seen = self._until(wait, arrived)
         if seen is None:
             if receipt.sent is Sent.REFUSED:
                 self._intents.close(key, receipt.sent, receipt.detail)
@@ -444,7 +477,7 @@ class _Run:
 
     def _confirm_delivery(self, entry: PlannedDelivery, seen: Delivery | Unobserved) -> None:
         """Close the intent of a package manager that has this release."""
-        if isinstance(seen, Delivery) and is_served(seen):
+        if isinstance(seen, Delivery) and has_arrived(seen):
             self._intents.close(self._delivery_key(entry), "done", seen.detail or seen.state)
 
     def _wait_for_files(self) -> None:

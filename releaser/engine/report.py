@@ -88,6 +88,8 @@ _SHOWN = {
     DeliveryState.SAME: Shown.VISIBLE,
     DeliveryState.NEWER: Shown.VISIBLE,
     DeliveryState.PROPOSED: Shown.RECORDED,
+    DeliveryState.SUBMITTED: Shown.SUBMITTED,
+    DeliveryState.CONFLICT: Shown.CONFLICT,
     DeliveryState.ABSENT: Shown.ABSENT,
 }
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from releaser.engine.planner import Registries
 from releaser.engine.ports import Forge
 from releaser.errors import ConfigError, RefusedError
 from releaser.model.artifact import Contents, Inspected
 from releaser.model.manifest import ASSET, Manifest
 from releaser.model.policy import Policy
+from releaser.model.terms import Registries
 from releaser.policy import schedule
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from releaser.engine import survey
 from releaser.engine.candidate import Candidate, PolicyReader, Published, ballot, candidate
-from releaser.engine.planner import Registries, case_for, plan
+from releaser.engine.planner import case_for, plan
 from releaser.engine.ports import Outside
 from releaser.engine.states import State, derive, has_begun, is_complete
 from releaser.model.artifact import Artifact
@@ -15,10 +15,12 @@ from releaser.model.facts import Delivery, DeliveryState, Facts, Shelf, Source, 
 from releaser.model.manifest import Manifest
 from releaser.model.plan import GateRow, Plan
 from releaser.model.policy import DEFAULT_PATH
+from releaser.model.terms import Registries
 
 _BEFORE = Unobserved("verified when the draft was assembled")
 _UNREAD = Unobserved("not read in this look")
 _SERVED = (DeliveryState.SAME, DeliveryState.PROPOSED, DeliveryState.NEWER)
+_ARRIVED = (*_SERVED, DeliveryState.SUBMITTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,11 @@ class View:
 def is_served(seen: Delivery | Unobserved) -> bool:
     """Whether a package manager has this release, a proposal of it, or a newer one."""
     return isinstance(seen, Delivery) and seen.state in _SERVED
+
+
+def has_arrived(seen: Delivery | Unobserved) -> bool:
+    """Whether nothing is left to send to a package manager; its moderators may still hold it back (T65)."""
+    return isinstance(seen, Delivery) and seen.state in _ARRIVED
 
 
 @dataclass(frozen=True, slots=True)

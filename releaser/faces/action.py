@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from releaser.engine.candidate import Published
 from releaser.errors import ConfigError, RefusedError, ReleaserError
-from releaser.model.document import strict_json
+from releaser.faces.event import read, unreadable
 from releaser.model.manifest import Person
 
 EVENTS = frozenset({"push", "create", "release", "workflow_dispatch", "repository_dispatch", "schedule"})
@@ -66,18 +64,16 @@ def published(environ: Mapping[str, str]) -> Published | None:
     """Who made the draft public, when this job was started by that; raises ConfigError for a broken event file."""
     if environ.get("GITHUB_EVENT_NAME") != "release":
         return None
-    event = _event(environ)
-    if event.get("action") != "published":
-        return None
     try:
-        sender, release = event["sender"], event["release"]
-        return Published(
-            by=Person(id=sender["id"], login=sender["login"]),
-            at=datetime.fromisoformat(release["published_at"]).astimezone(UTC),
-            release=release["id"],
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise _broken(str(error)) from error
+        payload = Path(environ["GITHUB_EVENT_PATH"]).read_bytes()
+    except (KeyError, OSError) as error:
+        raise unreadable(str(error)) from error
+    event = read("release", payload)
+    if event.action != "published":
+        return None
+    if event.sender is None or event.release is None or event.published_at is None:
+        raise unreadable("no sender, no release, or no time of publication")
+    return Published(by=event.sender, at=event.published_at, release=event.release)
 
 
 def initiator(environ: Mapping[str, str]) -> Person | None:
@@ -128,24 +124,3 @@ def _data(text: str) -> str:
 
 def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
-
-
-def _event(environ: Mapping[str, str]) -> Mapping[str, Any]:
-    try:
-        event = strict_json(Path(environ["GITHUB_EVENT_PATH"]).read_bytes(), "the event file")
-    except (KeyError, OSError) as error:
-        raise _broken(str(error)) from error
-    if not isinstance(event, dict):
-        raise _broken("no object")
-    return event
-
-
-def _broken(found: str) -> ConfigError:
-    return ConfigError(
-        "event-unreadable",
-        "the job's event file is not what the forge writes",
-        object="GITHUB_EVENT_PATH",
-        found=found,
-        wanted="a `release` event",
-        hint="run this in a workflow started by `release: published`",
-    )

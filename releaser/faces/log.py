@@ -23,6 +23,7 @@ _WORDS = {
     "approval-unreadable": "ignored {asset}: not an approval record ({code})",
     "preflight-refused": "preflight: {object}: {reason}",
     "preflight-passed": "preflight: every trusted publisher answers for {targets}",
+    "pace": "{versions} new versions at {registry} take at least {minutes} minutes",
     "release-public": "the release is public: {url}",
     "sent": "{effect}: {answer} {detail}",
     "waiting": "{publication}: waiting for {what} at {registry}",

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from math import ceil
 from typing import IO, TYPE_CHECKING, NoReturn
 
 from releaser.adapters.http import redact
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from releaser.model.document import Document
-    from releaser.model.plan import GateRow, Plan, PublicationRow
+    from releaser.model.plan import GateRow, PaceRow, Plan, PublicationRow
     from releaser.model.status import StatusReport
 
 _MARKS = {
@@ -29,6 +30,7 @@ _MARKS = {
     "absent": ("-", "dim"),
     "partial": ("…", "yellow"),
     "recorded": ("…", "yellow"),
+    "submitted": ("…", "yellow"),
     "visible": ("✓", "green"),
     "unknown": ("?", "yellow"),
 }
@@ -73,6 +75,8 @@ def plan_text(plan: Plan, out: Console, *, every: bool = False) -> None:
     if plan.publications:
         out.print(Text("publish, in this order", style="bold"))
         _publications(plan, out)
+        for pace in plan.paces:
+            out.print(Text(f"{shown(pace.registry)} takes {_lasting(pace)}", style="yellow"))
         out.print()
     if plan.downstream:
         out.print(Text("then update", style="bold"))
@@ -115,6 +119,10 @@ def _publications(plan: Plan, out: Console) -> None:
         files = [(f.name, size(f.size), f"sha256:{f.sha256}") for f in row.files]
         for file, cells in zip(row.files, files, strict=True):
             _row(out, file.action, cells, _widths(files), indent=" " * 11, word_shown=False)
+
+
+def _lasting(pace: PaceRow) -> str:
+    return f"{pace.versions} versions in at least {ceil(pace.least / 60)} minutes: {pace.reason}"
 
 
 def _rows(out: Console, rows: Sequence[tuple[str, tuple[str, ...]]]) -> None:
@@ -182,6 +190,8 @@ def plan_markdown(plan: Plan) -> str:
         files = [(r.registry, f.name, size(f.size), f.sha256, f.action) for r in plan.publications for f in r.files]
         if files:
             lines += ["", *_markdown_table(("to", "file", "size", "sha256", "action"), files)]
+    for pace in plan.paces:
+        lines += ["", f"{cell(pace.registry)} takes {_lasting(pace)}."]
     if plan.downstream:
         lines += ["", "### Then update", ""]
         lines += _markdown_table(

@@ -8,23 +8,25 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel
-
+from releaser.adapters.chocolatey import API_KEY, Chocolatey
 from releaser.adapters.crates import Crates
 from releaser.adapters.endpoints import Endpoints, World, from_world, production
 from releaser.adapters.homebrew import HomebrewCask, HomebrewFormula
 from releaser.adapters.http import Client
 from releaser.adapters.local import SystemClock, TemporaryScratch, ThreadWorkers
 from releaser.adapters.npm import Npm
-from releaser.adapters.oidc import ActionsIdentity, ambient
+from releaser.adapters.oidc import REQUEST_URL, ActionsIdentity, ambient
 from releaser.adapters.pypi import PyPI
+from releaser.adapters.scoop import Scoop
 from releaser.adapters.store import FileLedger, NoLedger
-from releaser.engine.planner import Registries
+from releaser.adapters.tap_item import TapItem
 from releaser.engine.ports import Dispatcher, Forge, Identity, Ledger, Outside, Registry, Reporter, Tap
 from releaser.errors import ConfigError
-from releaser.model.policy import Policy
+from releaser.model.policy import KindSettings, Policy
+from releaser.model.terms import Registries
 
 if TYPE_CHECKING:
     from releaser.adapters.github import GitHub
@@ -41,12 +43,13 @@ def _registries(endpoints: Endpoints, client: Client) -> dict[str, Registry]:
     }
 
 
-_DISPATCHERS = {d.kind: d for d in (HomebrewFormula, HomebrewCask)}
+_TAP_ITEMS: tuple[type[TapItem[Any]], ...] = (HomebrewFormula, HomebrewCask, Scoop)
 
 
-def settings() -> Mapping[str, type[BaseModel]]:
+def settings() -> Mapping[str, type[KindSettings]]:
     """The policy keys of every kind of package manager."""
-    return {kind: dispatcher.Settings for kind, dispatcher in _DISPATCHERS.items()}
+    kinds: dict[str, type[KindSettings]] = {item.kind: item.Settings for item in _TAP_ITEMS}
+    return {**kinds, Chocolatey.kind: Chocolatey.Settings}
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,9 @@ class Wiring:
 
     @cached_property
     def client(self) -> Client:
-        client = Client()
+        issuer = urlsplit(self.environ.get(REQUEST_URL, "")).hostname or ""
+        contact = f"{self.endpoints.github.server}/{self.repository}" if self.repository else ""
+        client = Client(lambda: self.endpoints.hosts() | {issuer}, contact)
         self._opened.callback(client.close)
         return client
 
@@ -91,8 +96,8 @@ class Wiring:
 
     @cached_property
     def known(self) -> Registries:
-        """What the planner must know of each registry."""
-        return {name: (r.ecosystem, r.kinds) for name, r in self.registries.items()}
+        """The terms of each registry."""
+        return {name: r.terms for name, r in self.registries.items()}
 
     def read_policy(self, text: str, source: str) -> Policy:
         """Parse a policy file against the registries and package managers that exist here."""
@@ -122,7 +127,12 @@ class Wiring:
 
     @cached_property
     def dispatchers(self) -> Mapping[str, Dispatcher]:
-        return {kind: dispatcher(self._tap, self.endpoints.github.server) for kind, dispatcher in _DISPATCHERS.items()}
+        server = self.endpoints.github.server
+        found: list[Dispatcher] = [item(self._tap, server) for item in _TAP_ITEMS]
+        feeds = Client()  # to whatever address the approved manifest names
+        self._opened.callback(feeds.close)
+        found.append(Chocolatey(self.endpoints.chocolatey, feeds, self.environ.get(API_KEY, ""), server))
+        return {dispatcher.kind: dispatcher for dispatcher in found}
 
     def _tap(self, repository: str) -> Tap:
         from releaser.adapters.github_tap import GitHubTap

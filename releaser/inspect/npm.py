@@ -59,6 +59,7 @@ def _fields(manifest: dict[str, Any], listing: Listing) -> dict[str, str]:
         "license": _text(manifest.get("license")) or _text(_object(manifest.get("license")).get("type")),
         "repository": _text(manifest.get("repository")) or _text(_object(manifest.get("repository")).get("url")),
         "keywords": ",".join(map(str, keywords)) if isinstance(keywords, list) else "",
+        "access": _text(_object(manifest.get("publishConfig")).get("access")),
         "private": "true" if manifest.get("private") else "",
         "install_scripts": ",".join(installs),
     }

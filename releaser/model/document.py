@@ -9,7 +9,8 @@ import hashlib
 import json
 import math
 import re
-from typing import Any, NewType, Self
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NewType, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -36,9 +37,15 @@ class Document(BaseModel):
         defer_build=True,  # a command pays for the documents it uses
     )
 
+    __slots__ = ("_canonical",)  # in a slot, for a copy with other fields must not take it along
+    if TYPE_CHECKING:
+        _canonical: bytes
+
     def canonical(self) -> bytes:
-        """The RFC 8785 bytes of this document; equal documents give equal bytes."""
-        return canonical_json(self.model_dump(mode="json"))
+        """The RFC 8785 bytes of this document, worked out once; equal documents give equal bytes."""
+        if not hasattr(self, "_canonical"):
+            object.__setattr__(self, "_canonical", canonical_json(self.model_dump(mode="json")))
+        return self._canonical
 
     @classmethod
     def parse(cls, data: bytes, source: str) -> Self:
@@ -47,28 +54,37 @@ class Document(BaseModel):
         Raises ConfigError ``document-invalid`` for anything else: bad JSON, duplicate keys, unknown keys, or
         the right value in another spelling (two spellings would have two digests).
         """
-        try:
-            parsed = cls.model_validate_json(json.dumps(strict_json(data, source)))
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise ConfigError(
-                "document-invalid",
-                f"{source} is not a {cls.__name__.lower()} document",
-                object=".".join(str(part) for part in first["loc"]) or source,
-                found=first["msg"],
-                wanted="the document as `releaser` writes it",
-                hint="regenerate it with the releaser that reads it; do not edit it by hand",
-            ) from error
-        if (canonical := parsed.canonical()) != data:
-            raise ConfigError(
-                "document-not-canonical",
-                f"{source} is not in canonical form",
-                object=source,
-                found=sha256(data),
-                wanted=sha256(canonical),
-                hint="write it again with `releaser assemble`; a reformatted document is another document",
-            )
-        return parsed
+        read: Self = _parsed(cls, data, source)
+        return read
+
+
+D = TypeVar("D", bound=Document)
+
+
+@lru_cache(maxsize=64)  # a run reads the same few documents again before every step
+def _parsed(shape: type[D], data: bytes, source: str) -> D:
+    try:
+        parsed = shape.model_validate_json(json.dumps(strict_json(data, source)))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(
+            "document-invalid",
+            f"{source} is not a {shape.__name__.lower()} document",
+            object=".".join(str(part) for part in first["loc"]) or source,
+            found=first["msg"],
+            wanted="the document as `releaser` writes it",
+            hint="regenerate it with the releaser that reads it; do not edit it by hand",
+        ) from error
+    if (canonical := parsed.canonical()) != data:
+        raise ConfigError(
+            "document-not-canonical",
+            f"{source} is not in canonical form",
+            object=source,
+            found=sha256(data),
+            wanted=sha256(canonical),
+            hint="write it again with `releaser assemble`; a reformatted document is another document",
+        )
+    return parsed
 
 
 def canonical_json(value: Any) -> bytes:

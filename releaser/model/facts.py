@@ -96,17 +96,19 @@ class Source:
 
 
 class DeliveryState(StrEnum):
-    """A package manager's file: as rendered, still to be delivered, proposed, or ahead of this release."""
+    """What a package manager has of a release. Only ABSENT permits a write."""
 
-    ABSENT = "absent"
-    SAME = "same"
-    PROPOSED = "proposed"
-    NEWER = "newer"
+    ABSENT = "absent"  # nothing, or something older that may be replaced
+    SAME = "same"  # as rendered
+    PROPOSED = "proposed"  # as rendered, in an open pull request
+    SUBMITTED = "submitted"  # as rendered, and held back until its moderators let it through
+    NEWER = "newer"  # a later version
+    CONFLICT = "conflict"  # something else, that may not be replaced
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What a tap or bucket shows for one item; ``detail`` names the commit or pull request."""
+    """What a tap, bucket or feed shows for one item; ``detail`` names the place, commit or pull request."""
 
     state: DeliveryState
     detail: str = ""

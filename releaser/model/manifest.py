@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from releaser.model.artifact import Artifact
 from releaser.model.document import Document, Sha256, sha256
-from releaser.model.policy import ChannelName
+from releaser.model.policy import ChannelName, Via
 
 ASSET = "release.json"
 CHECKSUMS = "SHA256SUMS"
@@ -71,7 +71,7 @@ class PlannedDelivery(Document):
     id: str
     kind: str
     repository: str
-    via: Literal["pull-request", "commit"]
+    via: Via
     needs: tuple[str, ...]
     settings: Mapping[str, Any] = Field(default_factory=dict)
 

@@ -69,6 +69,15 @@ class PublicationRow(Document):
     files: tuple[FileRow, ...] = ()
 
 
+class PaceRow(Document):
+    """A registry whose rate limit stretches this release. ``least`` is in seconds, from first to last version."""
+
+    registry: str
+    versions: int
+    least: int
+    reason: str
+
+
 class DeliveryRow(Document):
     """One package manager to update after everything in ``needs`` is visible."""
 
@@ -102,4 +111,5 @@ class Plan(Document):
     verdict: Verdict
     gates: tuple[GateRow, ...]
     publications: tuple[PublicationRow, ...] = ()
+    paces: tuple[PaceRow, ...] = ()
     downstream: tuple[DeliveryRow, ...] = ()

@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
@@ -21,6 +21,7 @@ from releaser.model.version import Phase, Version
 
 DEFAULT_PATH = ".github/releaser.toml"
 ChannelName = Literal["stable", "prerelease", "dev"]
+Via = Literal["pull-request", "commit", "push"]
 
 
 class PolicyProblem(ValueError):
@@ -135,6 +136,10 @@ class Publication(Section):
     """The deployment environment that the trusted publisher is bound to, shown in the plan."""
 
 
+def _is_feed(repository: str) -> bool:
+    return "://" in repository
+
+
 class Downstream(Section):
     """A package manager that is updated once the release is public."""
 
@@ -142,10 +147,15 @@ class Downstream(Section):
 
     kind: str
     """The package manager and the form of its file."""
-    repository: str = Field(pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$")
-    """The tap or bucket, as `OWNER/NAME`."""
-    via: Literal["pull-request", "commit"] = "pull-request"
-    """Deliver by pull request or by a commit on the default branch."""
+    repository: str = Field(
+        pattern=r"^(?:[A-Za-z0-9._-]+/[A-Za-z0-9._-]+|https://[A-Za-z0-9.:-]+(?:/[A-Za-z0-9._~/-]*)?)$"
+    )
+    """The tap or bucket, as `OWNER/NAME`; the feed, as the `https` address that its users have for it."""
+    via: Via = Field(
+        default_factory=lambda data: "push" if _is_feed(data.get("repository", "")) else "pull-request",
+        json_schema_extra={"default": "pull-request"},
+    )
+    """Deliver by pull request or by a commit on the default branch. A feed takes `push` alone, which is its default."""
     channels: tuple[ChannelName, ...] = ("stable",)
     """Only releases of these channels are delivered."""
     needs: Strings | None = None
@@ -155,6 +165,12 @@ class Downstream(Section):
     def settings(self) -> dict[str, Any]:
         """The keys that belong to the kind."""
         return dict(self.__pydantic_extra__ or {})
+
+
+class KindSettings(Section):
+    """The keys that belong to one kind of package manager. ``feed``: it reads a feed, not a repository of files."""
+
+    feed: ClassVar[bool] = False
 
 
 _DEFAULT_CHANNELS: dict[ChannelName, Channel] = {
@@ -189,7 +205,7 @@ class Policy(Section):
         source: str,
         *,
         registries: Collection[str],
-        dispatchers: Mapping[str, type[BaseModel]] | None = None,
+        dispatchers: Mapping[str, type[KindSettings]] | None = None,
     ) -> Self:
         """Read a policy file. *registries* and *dispatchers* are the known names and their settings.
 
@@ -255,7 +271,7 @@ def policy_digest(text: bytes) -> Sha256:
 
 
 def _problems(
-    policy: Policy, registries: Collection[str] | None, dispatchers: Mapping[str, type[BaseModel]] | None
+    policy: Policy, registries: Collection[str] | None, dispatchers: Mapping[str, type[KindSettings]] | None
 ) -> Iterator[PolicyProblem]:
     if not _TAG.fullmatch(policy.tag):
         yield PolicyProblem(
@@ -316,6 +332,7 @@ def _problems(
         if dispatchers is not None:
             yield from _unknown((*key, "kind"), (downstream.kind,), dispatchers)
             if settings := dispatchers.get(downstream.kind):
+                yield from _place(key, downstream, settings)
                 yield from _settings(key, downstream, settings)
 
 
@@ -331,7 +348,17 @@ def _meant(found: str, known: Collection[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else ""
 
 
-def _settings(key: tuple[str, ...], entry: Downstream, settings: type[BaseModel]) -> Iterator[PolicyProblem]:
+def _place(key: tuple[str, ...], entry: Downstream, settings: type[KindSettings]) -> Iterator[PolicyProblem]:
+    """What is delivered to, and how, is what the kind reads."""
+    if _is_feed(entry.repository) != settings.feed:
+        wanted = "a feed's address, such as https://packages.example.com/api/v2" if settings.feed else "OWNER/NAME"
+        yield PolicyProblem((*key, "repository"), repr(entry.repository), wanted)
+    if (entry.via == "push") != settings.feed:
+        wanted = "'push'" if settings.feed else "'pull-request' or 'commit'"
+        yield PolicyProblem((*key, "via"), repr(entry.via), wanted)
+
+
+def _settings(key: tuple[str, ...], entry: Downstream, settings: type[KindSettings]) -> Iterator[PolicyProblem]:
     try:
         settings.model_validate(entry.settings)
     except ValidationError as error:

@@ -12,11 +12,16 @@ from releaser.model.plan import GateRow
 
 
 class Shown(StrEnum):
-    """How far one channel is. ``recorded``: the registry has it, the consumer's index does not show it yet."""
+    """How far one channel is.
+
+    ``recorded``: the registry has it, the consumer's index does not show it yet. ``submitted``: its moderators have
+    it, and let nobody install it yet.
+    """
 
     ABSENT = "absent"
     PARTIAL = "partial"
     RECORDED = "recorded"
+    SUBMITTED = "submitted"
     VISIBLE = "visible"
     CONFLICT = "conflict"
     UNKNOWN = "unknown"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from releaser.model.artifact import Inspected
@@ -11,7 +11,7 @@ from releaser.model.facts import Facts, Unobserved
 from releaser.model.manifest import Manifest, PlannedPublication
 from releaser.model.plan import GateRow, Status
 from releaser.model.policy import ChannelName, Policy
-from releaser.model.spelling import Ecosystem
+from releaser.model.terms import Registries
 from releaser.model.version import Version
 
 
@@ -19,8 +19,8 @@ from releaser.model.version import Version
 class Case:
     """One release before its judges: the policy, the tag's name, and the facts.
 
-    ``version`` and ``channel`` are None when the tag names no version; ``registries`` gives each registry's way
-    of spelling versions; ``publications`` is what the policy schedules for this release; ``manifest`` is the
+    ``version`` and ``channel`` are None when the tag names no version; ``registries`` gives each registry's terms;
+    ``publications`` is what the policy schedules for this release; ``manifest`` is the
     release as assembled, once it is.
     """
 
@@ -29,7 +29,7 @@ class Case:
     version: Version | None
     channel: ChannelName | None
     facts: Facts
-    registries: Mapping[str, Ecosystem]
+    registries: Registries
     publications: tuple[PlannedPublication, ...] = ()
     manifest: Manifest | None = None
 

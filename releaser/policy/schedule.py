@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 from releaser.errors import ConfigError, ReleaserError
-from releaser.model.artifact import Artifact, Inspected, Kind
+from releaser.model.artifact import Artifact, Inspected
 from releaser.model.manifest import PlannedDelivery, PlannedPublication
+from releaser.model.plan import PaceRow
 from releaser.model.policy import ChannelName, Policy
-from releaser.model.spelling import Ecosystem, spell
+from releaser.model.spelling import spell
+from releaser.model.terms import Registries
 from releaser.model.version import Version
 from releaser.policy.artifacts import groups_of, placeholders
 
@@ -29,7 +32,7 @@ def publications(
     version: Version,
     channel: ChannelName,
     artifacts: Sequence[Artifact],
-    registries: Mapping[str, tuple[Ecosystem, frozenset[Kind]]],
+    registries: Registries,
 ) -> tuple[PlannedPublication, ...]:
     """The packages this release publishes, in waves: a wave's needs are all in earlier ones.
 
@@ -46,9 +49,9 @@ def publications(
         waves |= dict.fromkeys(ready, 1 + max(waves.values(), default=0))
     planned = []
     for name, entry in chosen.items():
-        ecosystem, kinds = registries[entry.registry]
+        terms = registries[entry.registry]
         try:
-            spelled = spell(version, ecosystem)
+            spelled = spell(version, terms.ecosystem)
         except ReleaserError:
             continue
         planned.append(
@@ -57,7 +60,7 @@ def publications(
                 registry=entry.registry,
                 package=entry.package or name,
                 version=spelled,
-                files=tuple(a.name for a in artifacts if a.group in entry.files and a.kind in kinds),
+                files=tuple(a.name for a in artifacts if a.group in entry.files and a.kind in terms.kinds),
                 needs=tuple(sorted(entry.needs)),
                 environment=entry.environment,
                 wave=waves[name],
@@ -86,6 +89,19 @@ def deliveries(policy: Policy, channel: ChannelName) -> tuple[PlannedDelivery, .
         )
         for name, entry in sorted(policy.deliveries(channel).items())
     )
+
+
+def paces(publications: Iterable[PlannedPublication], registries: Registries) -> Iterator[PaceRow]:
+    """How long the rate limits of registries make *publications* take at least; nothing for those that do not."""
+    for registry, versions in sorted(Counter(p.registry for p in publications).items()):
+        pace = registries[registry].pace
+        if pace is not None and (least := pace.least(versions)):
+            yield PaceRow(
+                registry=registry,
+                versions=versions,
+                least=round(least.total_seconds()),
+                reason=f"{pace.burst} new versions at once, then one every {pace.interval.total_seconds():.0f} s",
+            )
 
 
 def _needs(table: str, name: str, lost: Sequence[str], channel: ChannelName) -> ConfigError:

@@ -66,7 +66,8 @@ def _not_a_version(case: Case, row: Row) -> GateRow:
 
 
 def _spellings(case: Case, version: Version) -> Iterator[GateRow]:
-    ecosystems = sorted({case.registries[p.registry] for p in _scheduled(case) if p.registry in case.registries})
+    registries = {p.registry for p in _scheduled(case)}
+    ecosystems = sorted({terms.ecosystem for name, terms in case.registries.items() if name in registries})
     for ecosystem in ecosystems:
         row = Row("tag", f"{version} as {ecosystem}")
         try:

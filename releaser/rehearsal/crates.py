@@ -1,70 +1,77 @@
 """The crate registry of the rehearsal world: publish, sparse index, API reads, yank, trusted publishing.
 
-Outcomes and wording follow rust-lang/crates.io src/controllers/{krate/publish,trustpub/tokens,version/yank}.rs and
-cargo's book, reference/{registry-web-api,registry-index}.md. State lives in memory, archives in ``root/crates``.
+Outcomes and wording follow rust-lang/crates.io src/controllers/{krate/publish,trustpub/tokens,version}, src/auth.rs,
+src/rate_limiter.rs and cargo's book, reference/{registry-web-api,registry-index}.md. State lives in memory, archives
+in ``root/crates``.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
-import string
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
 
 from releaser.errors import ConfigError
-from releaser.rehearsal import crates_upload
+from releaser.rehearsal import crates_trust, crates_upload
+from releaser.rehearsal.crates_trust import Grant, Publisher
 from releaser.rehearsal.crates_upload import Upload, canonical, refusal
-from releaser.rehearsal.issuer import CLAIMS, Claims, Issuer, TokenInvalid, verify
-from releaser.rehearsal.server import Faults, Journal, Request, Response, Service, revalidate, route
+from releaser.rehearsal.issuer import CLAIMS, Issuer
+from releaser.rehearsal.server import Faults, Journal, Refused, Request, Response, Service, revalidate, route
 
 TOKEN_LIFE = 1800
-LEEWAY = 60.0
 RETRY_AFTER = 60.0
-SEEDED_AGE = 365 * 86400
 
 
-@dataclass(frozen=True, slots=True)
-class Publisher:
-    """A trusted-publishing config of one crate; ``workflow`` is the top-level file of the run."""
+class Action(StrEnum):
+    """What a person can do too often, in the words of the refusal."""
 
-    package: str
-    repository: str
-    workflow: str
-    environment: str | None = None
-    owner_id: str = CLAIMS["repository_owner_id"]
+    CREATE = "published too many new crates"
+    UPDATE = "published too many updates to existing crates"
+    YANK = "yanked or unyanked too many versions"
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """What a minted token allows, and the run it was minted for, which every version it publishes remembers."""
+LIMITS: Mapping[Action, tuple[int, float]] = {
+    Action.CREATE: (5, 600.0),
+    Action.UPDATE: (30, 60.0),
+    Action.YANK: (100, 60.0),
+}
+"""How much a person may do at once, and the seconds after which they may do it once more."""
 
-    crates: frozenset[str]
-    run: dict[str, str]
-    expires: float
+
+@dataclass(slots=True)
+class Allowance:
+    """What is left of one of `LIMITS`; ``since`` is when the last piece of it was earned."""
+
+    left: int
+    since: float
 
 
 @dataclass(slots=True)
 class Version:
-    """One published version; ``entry`` is its line in the index, shown from ``shown_at`` on."""
+    """One published version; it is in the index from ``shown_at`` on."""
 
-    entry: dict[str, Any]
-    size: int
-    licence: str | None
+    upload: Upload
     created: float
     shown_at: float
     run: dict[str, str] | None
+    yanked: bool = False
 
     @property
     def number(self) -> str:
-        return str(self.entry["vers"])
+        return self.upload.version
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        return crates_upload.index_entry(self.upload, _timestamp(self.created), self.yanked)
 
 
 @dataclass(slots=True)
@@ -82,7 +89,6 @@ class Crates(Service):
     """
 
     name: ClassVar[str] = "crates"
-    audience: ClassVar[str] = "crates.io"
     upload_limit: int = 10 << 20
 
     def __init__(self, root: Path, journal: Journal, faults: Faults, issuer: Issuer) -> None:
@@ -95,6 +101,7 @@ class Crates(Service):
         self._grants: dict[str, Grant] = {}
         self._spent: set[str] = set()
         self._publishers: list[Publisher] = []
+        self._allowances: dict[Action, Allowance] = {}
         self._crates: dict[str, Crate] = {}
         self._archives = root / "crates"
         self._archives.mkdir(exist_ok=True)
@@ -105,10 +112,10 @@ class Crates(Service):
         return f"sparse+{self.url}/index/"
 
     def add_package(self, name: str, version: str = "0.0.1") -> None:
-        """Let *name* exist with an old, empty *version*; trusted publishing cannot create a crate."""
+        """Let *name* exist with an empty *version*; trusted publishing cannot create a crate."""
         with tempfile.TemporaryDirectory(dir=self.root) as scratch, self.lock:
             upload = crates_upload.empty(name, version, Path(scratch) / "content")
-            self._store(upload, None, created=self.now() - SEEDED_AGE, shown_at=float("-inf"))
+            self._store(upload, None, created=self.now(), shown_at=float("-inf"))
 
     def trust(
         self,
@@ -144,49 +151,87 @@ class Crates(Service):
     @route("PUT", "/api/v1/crates/new", "publish")
     def publish(self, request: Request) -> Response:
         self._demand_agent(request)
-        grant = self._authenticate(request)
+        name, number = crates_upload.announced(request.body)
+        with self.lock:
+            grant = self._permit(request, name)
         with tempfile.TemporaryDirectory(dir=self.root) as scratch:
-            upload = crates_upload.receive(request.body, Path(scratch) / "content", self.upload_limit)
+            upload = crates_upload.receive(request.body, name, number, Path(scratch) / "content", self.upload_limit)
             with self.lock:
-                self._check_permission(upload.name, grant)
                 self._check_new(upload)
-                crates_upload.check_archive(upload)
                 self._store(
                     upload, grant.run if grant else None, created=self.now(), shown_at=self.now() + self.index_lag
                 )
-                described = self._describe(self._crates[canonical(upload.name)])
+                described = self._describe(self._crates[canonical(name)])
         warnings: dict[str, list[str]] = {"invalid_categories": [], "invalid_badges": [], "other": []}
         return Response.json({"crate": described, "warnings": warnings})
 
     def _demand_agent(self, request: Request) -> None:
-        """src/middleware/require_user_agent.rs; the index and the archives do not ask."""
+        """src/middleware/require_user_agent.rs; downloads, the index and the archives do not ask."""
         if not request.header("user-agent"):
-            raise refusal(403, "We require that all requests include a `User-Agent` header.")
+            sentence = b"We require that all requests include a `User-Agent` header."
+            raise Refused(Response(403, sentence, content_type="text/plain; charset=utf-8"))
 
-    def _authenticate(self, request: Request) -> Grant | None:
-        """The grant of a minted token, None for the person's own."""
-        token = request.header("authorization").removeprefix("Bearer ")
-        if not token:
-            raise refusal(403, "this action requires authentication")
-        if token == self.user_token:
+    def _credential(self, request: Request) -> str | None:
+        """The token of a request, bare or after ``Bearer`` (src/auth.rs); None without the header."""
+        header = request.headers.get("authorization")
+        if header is None:
             return None
-        if not token.startswith("cio"):
-            raise refusal(401, "The given API token does not match the format used by this registry.")
-        grant = self._grants.get(token)
-        if grant is None or grant.expires <= self.now():
-            raise refusal(403, "authentication failed")
-        return grant
+        scheme, _, token = header.rpartition(" ")
+        if scheme.lower() not in ("", "bearer"):
+            message = f"Invalid `Authorization` header: Found unexpected authentication scheme `{scheme}`"
+            raise refusal(401, message)
+        return token
 
-    def _check_permission(self, name: str, grant: Grant | None) -> None:
-        exists = canonical(name) in self._crates
-        if grant is None:
-            if name in self.trustpub_only:
-                raise refusal(403, "New versions of this crate can only be published using Trusted Publishing.")
-        elif not exists:
+    def _minted(self, request: Request) -> str | None:
+        """The token of a request if it has the prefix of a minted one."""
+        token = self._credential(request)
+        if token is None or not token.startswith(crates_trust.PREFIX):
+            return None
+        if not crates_trust.well_formed(token):
+            raise refusal(401, "Invalid `Authorization` header: Failed to parse token")
+        return token
+
+    def _demand_person(self, request: Request, action: Action) -> None:
+        """A person's token, and one piece of their allowance for *action*."""
+        token = self._credential(request)
+        if token is None:
+            raise refusal(403, "this action requires authentication")
+        if not token.startswith("cio"):
+            raise refusal(401, "The given API token does not match the format used by crates.io.")
+        if token != self.user_token:
+            raise refusal(403, "authentication failed")
+        self._spend(action)
+
+    def _spend(self, action: Action) -> None:
+        burst, pace = LIMITS[action]
+        allowance = self._allowances.setdefault(action, Allowance(burst, self.now()))
+        earned = int((self.now() - allowance.since) // pace)
+        allowance.left = min(burst, allowance.left + earned)
+        allowance.since += earned * pace
+        if not allowance.left:
+            again = formatdate(allowance.since + pace, usegmt=True)
+            message = f"You have {action} in a short period of time. Please try again after {again}"
+            raise refusal(429, message, Retry_After=again)
+        allowance.left -= 1
+
+    def _permit(self, request: Request, name: str) -> Grant | None:
+        """The grant of a minted token for *name*; None for a person."""
+        known = self._crates.get(canonical(name))
+        token = self._minted(request)
+        if token is None:
+            if known and known.name in self.trustpub_only:
+                raise refusal(403, "New versions of this crate can only be published using Trusted Publishing")
+            self._demand_person(request, Action.UPDATE if known else Action.CREATE)
+            return None
+        if known is None:
             message = "Trusted Publishing tokens do not support creating new crates. Publish the crate manually, first"
             raise refusal(403, message)
-        elif canonical(name) not in grant.crates:
-            raise refusal(403, f"The provided access token is not valid for crate `{name}`")
+        grant = self._grants.get(token)
+        if grant is None or grant.expires <= self.now():
+            raise refusal(403, "Invalid authentication token")
+        if canonical(name) not in grant.crates:
+            raise refusal(403, f"The provided access token is not valid for crate `{known.name}`")
+        return grant
 
     def _check_new(self, upload: Upload) -> None:
         """A version is taken whatever its build metadata, even by equal bytes."""
@@ -195,14 +240,14 @@ class Crates(Service):
             return
         if known.name != upload.name:
             raise refusal(400, f"crate was previously named `{known.name}`")
-        if any(v.number.split("+")[0] == upload.version.split("+")[0] for v in known.versions):
-            raise refusal(400, f"crate version `{upload.version}` is already uploaded")
+        bare = upload.version.partition("+")[0]
+        if any(v.number.partition("+")[0] == bare for v in known.versions):
+            raise refusal(400, f"crate version `{bare}` is already uploaded")
 
     def _store(self, upload: Upload, run: dict[str, str] | None, *, created: float, shown_at: float) -> None:
         upload.path.replace(self._archives / f"{upload.name}-{upload.version}.crate")
-        entry = {**crates_upload.index_entry(upload), "yanked": False, "pubtime": _timestamp(created)}
-        version = Version(entry, upload.size, upload.metadata.get("license"), created, shown_at, run)
-        self._crates.setdefault(canonical(upload.name), Crate(upload.name)).versions.append(version)
+        known = self._crates.setdefault(canonical(upload.name), Crate(upload.name))
+        known.versions.append(Version(upload, created, shown_at, run))
 
     @route("DELETE", "/api/v1/crates/{name}/{version}/yank", "yank")
     def yank(self, request: Request) -> Response:
@@ -213,11 +258,12 @@ class Crates(Service):
         return self._set_yanked(request, False)
 
     def _set_yanked(self, request: Request, yanked: bool) -> Response:
+        """For people alone: a minted token is no token of theirs."""
         self._demand_agent(request)
-        if self._authenticate(request) is not None:
-            raise refusal(403, "Trusted Publishing tokens can only be used for publishing crates")
         with self.lock:
-            self._version(request).entry["yanked"] = yanked
+            version = self._version(request)
+            self._demand_person(request, Action.YANK)
+            version.yanked = yanked
         return Response.json({"ok": True})
 
     # reading
@@ -234,10 +280,12 @@ class Crates(Service):
             known = self._crates.get(canonical(path.rpartition("/")[2]))
             if known is None or crates_upload.index_path(known.name) != path:
                 return Response(404, b"not found", content_type="text/plain")
-            lines = [json.dumps(v.entry) for v in known.versions if v.shown_at <= self.now()]
-        if not lines:
+            shown = [v.entry for v in known.versions if v.shown_at <= self.now()]
+        if not shown:
             return Response(404, b"not found", content_type="text/plain")
-        return revalidate(request, Response(body="".join(f"{n}\n" for n in lines).encode(), content_type="text/plain"))
+        lines = "".join(f"{json.dumps(entry, separators=(',', ':'))}\n" for entry in shown)
+        headers = {"Cache-Control": "public,max-age=600"}
+        return revalidate(request, Response(body=lines.encode(), content_type="text/plain", headers=headers))
 
     @route("GET", "/crates/{name}/{filename}", "archive")
     def archive(self, request: Request) -> Response:
@@ -262,13 +310,12 @@ class Crates(Service):
 
     @route("GET", "/api/v1/crates/{name}/{version}/download", "download")
     def download(self, request: Request) -> Response:
-        self._demand_agent(request)
-        with self.lock:
-            name, number = self._crate(request).name, self._version(request).number
-        address = f"{self.url}/crates/{name}/{name}-{quote(number)}.crate"
-        if "application/json" in request.header("accept"):
-            return Response.json({"url": address})
-        return Response(302, headers={"Location": address})
+        """Where the archive is, or would be: nothing is looked up (src/controllers/version/downloads.rs)."""
+        name, number = quote(request.params["name"]), quote(request.params["version"])
+        address = f"{self.url}/crates/{name}/{name}-{number}.crate"
+        if "json" in request.header("accept"):
+            return Response.json({"url": address}, Vary="accept")
+        return Response(302, headers={"Location": address, "Vary": "accept"})
 
     def _crate(self, request: Request) -> Crate:
         known = self._crates.get(canonical(request.params["name"]))
@@ -297,13 +344,14 @@ class Crates(Service):
         return {
             "crate": known.name,
             "num": version.number,
-            "checksum": version.entry["cksum"],
-            "yanked": version.entry["yanked"],
-            "features": version.entry["features"],
-            "rust_version": version.entry["rust_version"],
-            "license": version.licence,
-            "crate_size": version.size,
+            "checksum": version.upload.sha256,
+            "yanked": version.yanked,
+            "features": version.upload.manifest.get("features", {}),
+            "rust_version": version.upload.package.get("rust-version"),
+            "license": version.upload.licence,
+            "crate_size": version.upload.size,
             "created_at": _timestamp(version.created),
+            "lib_links": version.upload.package.get("links"),
             "dl_path": f"/api/v1/crates/{known.name}/{version.number}/download",
             "trustpub_data": version.run,
         }
@@ -315,20 +363,17 @@ class Crates(Service):
         """A token for every crate of the matching configs; any refusal is 400 and leaves the identity unspent."""
         self._demand_agent(request)
         try:
-            claims = verify(str(request.json()["jwt"]), self.issuer, self.audience, leeway=LEEWAY)
-        except (ValueError, LookupError, TypeError) as exc:
-            wrong_issuer = isinstance(exc, TokenInvalid) and exc.code == "issuer"
-            raise refusal(400, "Unsupported JWT issuer" if wrong_issuer else "Failed to decode JWT") from None
+            jwt = str(request.json()["jwt"])
+        except (ValueError, LookupError, TypeError):
+            raise refusal(400, "Failed to decode JWT") from None
+        claims = crates_trust.identified(jwt, self.issuer)
         with self.lock:
             if str(claims["jti"]) in self._spent:
                 raise refusal(400, "JWT has already been used")
-            configs = self._matching(claims)
+            configs = crates_trust.matching(claims, self._publishers)
             self._spent.add(str(claims["jti"]))
-            token = _token()
-            run = {
-                "provider": "github",
-                **{name: str(claims.get(name, "")) for name in ("repository", "run_id", "sha")},
-            }
+            token = crates_trust.minted()
+            run = {"provider": "github", **{name: str(claims[name]) for name in ("repository", "run_id", "sha")}}
             names = frozenset(canonical(c.package) for c in configs)
             self._grants[token] = Grant(names, run, self.now() + TOKEN_LIFE)
         return Response.json({"token": token})
@@ -337,62 +382,14 @@ class Crates(Service):
     def revoke(self, request: Request) -> Response:
         """204 as often as it is asked, for a token once minted or not."""
         self._demand_agent(request)
-        scheme, _, token = request.header("authorization").partition(" ")
-        if scheme != "Bearer" or not token.startswith("cio_tp_"):
-            raise refusal(401, "Invalid authorization header")
+        if self._credential(request) is None:
+            raise refusal(401, "Missing `Authorization` header")
+        token = self._minted(request)
+        if token is None:
+            raise refusal(401, "Invalid `Authorization` header: Failed to parse token")
         with self.lock:
             self._grants.pop(token, None)
         return Response(204)
-
-    def _matching(self, claims: Claims) -> list[Publisher]:
-        """The configs that *claims* satisfy, narrowed in the order of exchange/mod.rs, or a refusal naming the step."""
-        repository = str(claims.get("repository", ""))
-        about = f"The Trusted Publishing config for repository `{repository}`"
-        workflow = str(claims.get("workflow_ref", "")).partition("@")[0].rpartition("/.github/workflows/")[2]
-        owner = str(claims.get("repository_owner_id", ""))
-        environment = str(claims.get("environment", ""))
-        if claims.get("event_name") in ("pull_request_target", "workflow_run"):
-            raise refusal(400, f"Trusted Publishing does not accept the event `{claims['event_name']}`")
-
-        configs = [p for p in self._publishers if p.repository.lower() == repository.lower()]
-        if not configs:
-            raise refusal(400, f"No Trusted Publishing config found for repository `{repository}`.")
-        expected = ", ".join(p.owner_id for p in configs)
-        configs = [p for p in configs if p.owner_id == owner]
-        if not configs:
-            raise refusal(
-                400,
-                f"{about} does not match the repository owner ID ({owner}) in the JWT. Expected owner IDs: {expected}. "
-                "Please recreate the Trusted Publishing config to update the repository owner ID.",
-            )
-        expected = ", ".join(f"`{p.workflow}`" for p in configs)
-        configs = [p for p in configs if p.workflow == workflow]
-        if not configs:
-            raise refusal(
-                400,
-                f"{about} does not match the workflow filename `{workflow}` in the JWT. "
-                f"Expected workflow filenames: {expected}",
-            )
-        expected = ", ".join(f"`{p.environment}`" for p in configs)
-        configs = [p for p in configs if not p.environment or p.environment.lower() == environment.lower()]
-        if not configs and environment:
-            raise refusal(
-                400,
-                f"{about} does not match the environment `{environment}` in the JWT. Expected environments: {expected}",
-            )
-        if not configs:
-            raise refusal(
-                400,
-                f"{about} requires an environment, but the JWT does not specify one. Expected environments: {expected}",
-            )
-        return configs
-
-
-def _token() -> str:
-    """``cio_tp_``, 31 random characters and one that checks them (crates_io_trustpub access_token.rs)."""
-    alphabet = string.ascii_letters + string.digits
-    text = "".join(secrets.choice(alphabet) for _ in range(31))
-    return f"cio_tp_{text}{alphabet[sum(text.encode()) % len(alphabet)]}"
 
 
 def _timestamp(seconds: float) -> str:

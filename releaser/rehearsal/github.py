@@ -15,7 +15,7 @@ from releaser.rehearsal.github_accounts import Repository, User
 from releaser.rehearsal.github_assets import Assets
 from releaser.rehearsal.github_contents import Contents
 from releaser.rehearsal.github_pulls import Pulls
-from releaser.rehearsal.github_wire import NOT_FOUND, body_of, flag, invalid, node_id, text, unprocessable
+from releaser.rehearsal.github_wire import NOT_FOUND, body_of, created, flag, invalid, node_id, text, unprocessable
 from releaser.rehearsal.gitrepo import instant
 from releaser.rehearsal.server import Faults, Journal, Request, Response, route
 
@@ -214,7 +214,7 @@ class GitHub(Contents, Assets, Pulls):
                 at=self.now(),
             )
             self._statuses.append(status)
-        return Response.json({**self.status_json(status), "creator": self.user_json(access.user)}, status=201)
+        return created({**self.status_json(status), "creator": self.user_json(access.user)})
 
     def status_json(self, status: Status) -> dict[str, Any]:
         return {

@@ -273,12 +273,12 @@ class Accounts(Service):
         """Address of *repository* for people."""
         return f"{self.url}/{repository.full_name}{path}"
 
-    def repository_json(self, repository: Repository, access: Access | None = None) -> dict[str, Any]:
-        """The full repository; *access* adds what its holder may do."""
+    def repository_json(self, repository: Repository) -> dict[str, Any]:
+        """A repository as it shows inside other things."""
         nothing = dict.fromkeys(("description", "homepage", "language", "license", "mirror_url"))
-        counts = ("forks", "open_issues", "stargazers", "subscribers", "watchers")
+        counts = ("forks", "open_issues", "stargazers", "watchers")
         switches = ("has_issues", "has_projects", "has_wiki", "has_downloads")
-        value: dict[str, Any] = {
+        return {
             "id": repository.id,
             "node_id": node_id("Repository", repository.id),
             "name": repository.full_name.partition("/")[2],
@@ -290,19 +290,23 @@ class Accounts(Service):
             "url": self.api(repository),
             **{name: self.api(repository, path) for name, path in REPOSITORY_LINKS.items()},
             "clone_url": self.html(repository) + ".git",
-            "git_url": self.html(repository) + ".git",
-            "ssh_url": self.html(repository) + ".git",
+            "git_url": f"git://127.0.0.1/{repository.full_name}.git",
+            "ssh_url": f"git@127.0.0.1:{repository.full_name}.git",
             "svn_url": self.html(repository),
             **nothing,
             **{f"{name}_count": 0 for name in counts},
-            **dict.fromkeys(("forks", "open_issues", "watchers", "network_count", "size"), 0),
+            **dict.fromkeys(("forks", "open_issues", "watchers", "size"), 0),
             **dict.fromkeys(switches, True),
             **dict.fromkeys(("fork", "archived", "disabled", "has_pages", "has_discussions"), False),
             "default_branch": repository.default_branch,
             **dict.fromkeys(("created_at", "updated_at", "pushed_at"), repository.created_at),
             "topics": [],
         }
-        if access is not None:
+
+    def repository_detail_json(self, access: Access) -> dict[str, Any]:
+        """A repository as its own page shows it, to an account with what it may do."""
+        value = {**self.repository_json(access.repository), "network_count": 0, "subscribers_count": 0}
+        if access.user is not None:
             names = {"admin": "admin", "maintain": "maintain", "push": "write", "triage": "triage", "pull": "read"}
             value["permissions"] = {name: access.may(role) for name, role in names.items()}
         return value
@@ -311,8 +315,7 @@ class Accounts(Service):
 
     @route("GET", "/repos/{owner}/{repo}", "get-repository")
     def get_repository(self, request: Request) -> Response:
-        access = self.open(request)
-        return Response.json(self.repository_json(access.repository, access if access.user else None))
+        return Response.json(self.repository_detail_json(self.open(request)))
 
     @route("GET", "/repos/{owner}/{repo}/immutable-releases", "get-immutable-releases")
     def get_immutable_releases(self, request: Request) -> Response:

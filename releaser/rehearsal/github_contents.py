@@ -18,7 +18,7 @@ from releaser.rehearsal.gitrepo import Entry, serve
 from releaser.rehearsal.server import Request, Response, route
 
 INLINE = 1_000_000
-RAW = ("application/vnd.github.raw+json", "application/vnd.github.raw", "application/vnd.github.v3.raw")
+RAW = "application/vnd.github.raw+json"
 
 
 class Contents(GitData):
@@ -57,8 +57,8 @@ class Contents(GitData):
             inside = [(e, f"{path}/{e.path}".lstrip("/")) for e in repository.git.folder(entry.sha)]
             return Response.json([self.entry_json(repository, e, p, ref) for e, p in inside])
         content = repository.git.blob(entry.sha)
-        if request.header("accept") in RAW:
-            return Response(body=content, content_type="application/vnd.github.raw+json; charset=utf-8")
+        if request.header("accept") == RAW:
+            return Response(body=content, content_type=f"{RAW}; charset=utf-8")
         inline = len(content) <= INLINE
         encoded = {
             "encoding": "base64" if inline else "none",

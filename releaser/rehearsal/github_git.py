@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from releaser.rehearsal.github_accounts import Access, Accounts, Repository, User
-from releaser.rehearsal.github_wire import NOT_FOUND, body_of, error, flag, node_id, text, unprocessable
+from releaser.rehearsal.github_wire import NOT_FOUND, body_of, created, error, flag, node_id, text, unprocessable
 from releaser.rehearsal.gitrepo import Commit, Person, Ref
 from releaser.rehearsal.server import Refused, Request, Response, route
 
@@ -218,11 +218,11 @@ class GitData(Accounts):
         content = text(body, "content").encode()
         if text(body, "encoding", "utf-8") == "base64":
             try:
-                content = base64.b64decode(content)
+                content = base64.b64decode(b"".join(content.split()), validate=True)
             except binascii.Error as exc:
                 raise unprocessable("content is not valid Base64") from exc
         sha = repository.git.write_blob(content)
-        return Response.json({"sha": sha, "url": self.api(repository, f"/git/blobs/{sha}")}, status=201)
+        return created({"sha": sha, "url": self.api(repository, f"/git/blobs/{sha}")})
 
     @route("POST", "/repos/{owner}/{repo}/git/trees", "create-tree")
     def create_tree(self, request: Request) -> Response:
@@ -246,7 +246,7 @@ class GitData(Accounts):
             for entry in repository.git.folder(sha)
         ]
         url = self.api(repository, f"/git/trees/{sha}")
-        return Response.json({"sha": sha, "url": url, "truncated": False, "tree": shown}, status=201)
+        return created({"sha": sha, "url": url, "truncated": False, "tree": shown})
 
     def _tree_change(self, repository: Repository, item: dict[str, Any]) -> tuple[str, str, str | None]:
         path, mode = text(item, "path"), text(item, "mode", "100644")
@@ -273,7 +273,7 @@ class GitData(Accounts):
         author = self._signer(access, body, "author")
         committer = self._signer(access, body, "committer") if body.get("committer") else author
         sha = git.write_commit(tree, parents, message, author, committer)
-        return Response.json(self.git_commit_json(access.repository, git.commit(sha)), status=201)
+        return created(self.git_commit_json(access.repository, git.commit(sha)))
 
     def _signer(self, access: Access, body: dict[str, Any], role: str) -> Person:
         """Author, committer or tagger as sent, by default the caller, now."""
@@ -291,7 +291,7 @@ class GitData(Accounts):
         if kind is None or kind != text(body, "type") or not git.is_ref_name(f"refs/tags/{name}"):
             raise unprocessable("Object does not exist")
         sha = git.write_tag(name, target, kind, message, self._signer(access, body, "tagger"))
-        return Response.json(self.tag_json(access.repository, sha), status=201)
+        return created(self.tag_json(access.repository, sha))
 
     @route("POST", "/repos/{owner}/{repo}/git/refs", "create-ref")
     def create_ref(self, request: Request) -> Response:
@@ -300,11 +300,12 @@ class GitData(Accounts):
         name, sha = text(body, "ref"), text(body, "sha")
         if not name.startswith("refs/") or not repository.git.is_ref_name(name):
             raise unprocessable("Reference name is not valid")
-        if repository.git.kind(sha) is None:
+        kind = repository.git.kind(sha)
+        if kind is None:
             raise unprocessable("Object does not exist")
         if not repository.git.move(name, sha, None):
             raise unprocessable("Reference already exists")
-        return self._ref(repository, name, 201)
+        return created(self.ref_json(repository, Ref(name, sha, kind)))
 
     @route("PATCH", "/repos/{owner}/{repo}/git/refs/{ref*}", "update-ref")
     def update_ref(self, request: Request) -> Response:
@@ -314,7 +315,8 @@ class GitData(Accounts):
         old = git.ref(name)
         if old is None:
             raise unprocessable("Reference does not exist")
-        if git.kind(sha) is None:
+        kind = git.kind(sha)
+        if kind is None:
             raise unprocessable("Object does not exist")
         ends = (git.commit_of(old.name), git.commit_of(sha))
         forward = ends[0] and ends[1] and git.ask("merge-base", "--is-ancestor", ends[0], ends[1]) is not None
@@ -322,7 +324,7 @@ class GitData(Accounts):
             raise unprocessable("Update is not a fast forward")
         if not git.move(name, sha, old.sha):
             raise unprocessable("Reference cannot be updated")
-        return self._ref(repository, name, 200)
+        return Response.json(self.ref_json(repository, Ref(name, sha, kind)))
 
     @route("DELETE", "/repos/{owner}/{repo}/git/refs/{ref*}", "delete-ref")
     def delete_ref(self, request: Request) -> Response:
@@ -332,7 +334,3 @@ class GitData(Accounts):
             raise unprocessable("Reference does not exist")
         repository.git.delete(name)
         return Response(status=204)
-
-    def _ref(self, repository: Repository, name: str, status: int) -> Response:
-        found = repository.git.ref(name)
-        return NOT_FOUND if found is None else Response.json(self.ref_json(repository, found), status=status)

@@ -11,7 +11,17 @@ from typing import Any
 
 from releaser.rehearsal.github_accounts import Repository, User
 from releaser.rehearsal.github_git import GitData
-from releaser.rehearsal.github_wire import NOT_FOUND, body_of, flag, invalid, node_id, number, text, unprocessable
+from releaser.rehearsal.github_wire import (
+    NOT_FOUND,
+    body_of,
+    created,
+    flag,
+    invalid,
+    node_id,
+    number,
+    text,
+    unprocessable,
+)
 from releaser.rehearsal.server import Faults, Journal, Refused, Request, Response, route
 
 LINKS = {
@@ -70,7 +80,7 @@ class Pulls(GitData):
         repository = pull.repository
         api, html = self.api(repository, f"/pulls/{pull.number}"), self.html(repository, f"/pull/{pull.number}")
         links = {k: self.api(repository, v.format(number=pull.number, sha=pull.sha)) for k, v in LINKS.items()}
-        nothing = dict.fromkeys(("milestone", "auto_merge", "active_lock_reason", "merged_at", "assignee"))
+        unset = ("milestone", "auto_merge", "active_lock_reason", "merged_at", "merge_commit_sha", "assignee")
         return {
             "url": api,
             "id": pull.id,
@@ -85,7 +95,7 @@ class Pulls(GitData):
             "title": pull.title,
             "user": self.user_json(pull.user),
             "body": pull.body,
-            **nothing,
+            **dict.fromkeys(unset),
             **{name: [] for name in ("labels", "assignees", "requested_reviewers", "requested_teams")},
             "draft": pull.draft,
             "created_at": pull.created_at,
@@ -178,7 +188,7 @@ class Pulls(GitData):
                 created_at=self.now(),
             )
             self._pulls[pull.id] = pull
-        return Response.json(self.pull_detail_json(pull), status=201)
+        return created(self.pull_detail_json(pull))
 
     @route("GET", "/repos/{owner}/{repo}/pulls/{number}", "get-pull")
     def get_pull(self, request: Request) -> Response:

@@ -16,6 +16,7 @@ from releaser.rehearsal.github_git import GitData
 from releaser.rehearsal.github_wire import (
     NOT_FOUND,
     body_of,
+    created,
     flag,
     invalid,
     node_id,
@@ -221,9 +222,7 @@ class Releases(GitData):
                 _, notes = self._notes(access.repository, tag, release.target_commitish, "")
                 release = replace(release, body=f"{release.body}\n\n{notes}".strip(), name=release.name or tag)
             self._store(release, body, newly=not release.draft)
-        answer = Response.json(self.release_json(release), status=201)
-        answer.headers["Location"] = self.api(access.repository, f"/releases/{release.id}")
-        return answer
+        return created(self.release_json(release))
 
     @route("PATCH", "/repos/{owner}/{repo}/releases/{release}", "update-release")
     def update_release(self, request: Request) -> Response:

@@ -64,21 +64,25 @@ REPOSITORY_LINKS = {
 }
 
 
-def error(status: int, message: str, **more: Any) -> Response:
-    """GitHub's error body."""
-    body = {"message": message, **more, "documentation_url": DOCUMENTATION, "status": str(status)}
-    return Response.json(body, status=status)
+def error(status: int, message: str) -> Response:
+    """GitHub's plain error."""
+    return Response.json({"message": message, "documentation_url": DOCUMENTATION, "status": str(status)}, status=status)
+
+
+def created(value: dict[str, Any]) -> Response:
+    """201 with what was made, and where it is."""
+    return Response.json(value, status=201, Location=value["url"])
 
 
 def invalid(resource: str, code: str, name: str = "", message: str = "") -> Refused:
     """422 ``Validation Failed`` with one error; *name* is the field."""
     parts = {"resource": resource, "code": code, "field": name, "message": message}
-    return Refused(error(422, "Validation Failed", errors=[{k: v for k, v in parts.items() if v}]))
+    return unprocessable("Validation Failed", errors=[{k: v for k, v in parts.items() if v}])
 
 
-def unprocessable(message: str) -> Refused:
-    """422 with a message of its own and no list of errors."""
-    return Refused(error(422, message))
+def unprocessable(message: str, **more: Any) -> Refused:
+    """422: a validation error, which has no ``status`` in it, with a message of its own."""
+    return Refused(Response.json({"message": message, "documentation_url": DOCUMENTATION, **more}, status=422))
 
 
 NOT_FOUND = error(404, "Not Found")

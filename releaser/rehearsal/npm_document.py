@@ -19,7 +19,10 @@ from releaser.rehearsal.server import Refused, Request, Response
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One version to publish: its package.json, its dist-tags, its bytes and their digests."""
+    """One version to publish: its package.json, its dist-tags, its bytes and their digests.
+
+    ``restricted`` is None where the document leaves access as it is, which is public at first.
+    """
 
     name: str
     version: str
@@ -28,11 +31,16 @@ class Document:
     tarball: bytes
     dist: dict[str, Any]
     provenance: dict[str, Any] | None = None
+    restricted: bool | None = None
 
 
-def refusal(status: int, message: str) -> Refused:
+ACCESS = {None: None, "public": False, "restricted": True, "private": True}
+"""What ``access`` says about ``restricted``; ``private`` is npm's newer word."""
+
+
+def refusal(status: int, message: str, **headers: str) -> Refused:
     """npm answers ``error``, and ``message`` in its newer endpoints; both are here."""
-    return Refused(Response.json({"error": message, "message": message}, status=status))
+    return Refused(Response.json({"error": message, "message": message}, status=status, **headers))
 
 
 def digests(tarball: bytes) -> dict[str, Any]:
@@ -56,17 +64,18 @@ def parse(request: Request, name: str) -> Document:
         tarball = base64.b64decode(attached["data"], validate=True)
         bundles = [json.loads(v["data"]) for k, v in attachments.items() if k.endswith(".sigstore")]
         claimed = manifest["dist"]
+        restricted = ACCESS[body.get("access")]
         consistent = {body["name"], body["_id"], manifest["name"]} == {name} and manifest["version"] == number
     except (ValueError, LookupError, TypeError, AttributeError, binascii.Error) as exc:
         raise refusal(400, f"invalid publish document: {exc}") from None
     if not consistent or not semver.Version.is_valid(number):
         raise refusal(400, "invalid publish document: name or version disagree")
-    if any(version != number or re.fullmatch(r"v?\d+(\.\d+)*", tag) for tag, version in tags.items()):
+    if not tags or any(version != number or re.fullmatch(r"v?\d+(\.\d+)*", tag) for tag, version in tags.items()):
         raise refusal(400, "invalid publish document: dist-tags must be words for the published version")
     dist = digests(tarball)
     if attached.get("length") != len(tarball) or any(claimed.get(k) != v for k, v in dist.items()):
         raise refusal(400, "invalid publish document: tarball does not match its digests or length")
-    return Document(name, number, manifest, tags, tarball, dist, bundles[0] if bundles else None)
+    return Document(name, number, manifest, tags, tarball, dist, bundles[0] if bundles else None, restricted)
 
 
 def check_provenance(document: Document) -> None:

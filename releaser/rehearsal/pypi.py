@@ -25,7 +25,7 @@ from releaser.rehearsal import pypi_pages, pypi_upload
 from releaser.rehearsal.issuer import CLAIMS, Claims, Issuer, TokenInvalid, verify
 from releaser.rehearsal.pypi_pages import File, Project, Release
 from releaser.rehearsal.pypi_upload import Upload, refusal
-from releaser.rehearsal.server import Faults, Journal, Refused, Request, Response, Service, revalidate, route
+from releaser.rehearsal.server import Faults, Journal, Refused, Request, Response, Service, route
 
 TOKEN_LIFE = 900
 OPEN_FOR = 14 * 86400  # a release takes new files for 14 days after its first
@@ -157,7 +157,7 @@ class PyPI(Service):
         grant = self._authenticate(request)
         with tempfile.TemporaryDirectory(dir=self.root) as scratch:
             self._accept(pypi_upload.receive(request, Path(scratch) / "content"), grant)
-        return Response(content_type="text/html")
+        return Response(content_type=pypi_pages.PLAIN_TYPE)
 
     def _authenticate(self, request: Request) -> Grant:
         try:
@@ -239,6 +239,7 @@ class PyPI(Service):
         if metadata is not None:
             (self._files / f"{upload.filename}.metadata").write_bytes(metadata)
         self._serial += 1
+        project.serial = self._serial
         project.files.append(
             File(
                 filename=upload.filename,
@@ -263,7 +264,7 @@ class PyPI(Service):
             serial = self._serial
         return pypi_pages.negotiate(
             request,
-            {"meta": {"api-version": "1.1", "_last-serial": serial}, "projects": [{"name": n} for n in names]},
+            {"meta": pypi_pages.meta(serial), "projects": [{"name": n} for n in names]},
             "".join(f'<a href="/simple/{n}/">{n}</a>\n' for n in names),
         )
 
@@ -276,10 +277,10 @@ class PyPI(Service):
         name = canonicalize_name(request.params["project"])
         if name != request.params["project"]:
             return self.simple_redirect(request)
-        _project, files = self._shown(name)
+        project, files = self._shown(name)
         entries = [pypi_pages.simple_entry(self.url, name, f) for f in files]
         document = {
-            "meta": {"api-version": "1.1", "_last-serial": self._serial},
+            "meta": pypi_pages.meta(project.serial),
             "name": name,
             "versions": sorted({f.version for f in files}, key=Version),
             "files": entries,
@@ -299,9 +300,7 @@ class PyPI(Service):
         versions = sorted({f.version for f in files}, key=lambda v: (not Version(v).is_prerelease, Version(v)))
         if not versions:
             raise self._absent()
-        document = pypi_pages.describe(self.url, project, versions[-1], files)
-        document["releases"] = {v: pypi_pages.urls(self.url, [f for f in files if f.version == v]) for v in versions}
-        return revalidate(request, Response.json({**document, "last_serial": self._serial}))
+        return pypi_pages.json_page(self.url, request, project, versions[-1], files, releases=True)
 
     @route("GET", "/pypi/{project}/{version}/json", "json-version")
     def version_json(self, request: Request) -> Response:
@@ -310,8 +309,7 @@ class PyPI(Service):
         versions = [f.version for f in files if canonicalize_version(f.version) == wanted]
         if not versions:
             raise self._absent()
-        document = pypi_pages.describe(self.url, project, versions[0], files)
-        return revalidate(request, Response.json({**document, "last_serial": self._serial}))
+        return pypi_pages.json_page(self.url, request, project, versions[0], files)
 
     @route("GET", "/integrity/{project}/{version}/{filename}/provenance", "provenance")
     def provenance(self, request: Request) -> Response:

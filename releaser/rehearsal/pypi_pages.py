@@ -1,24 +1,26 @@
 """What readers of the rehearsal Python index see of a file: simple pages in JSON and HTML, and the JSON API.
 
-Shapes follow PEP 691, PEP 700, PEP 714 and warehouse docs/user/api/{index-api,json}.md.
+Shapes follow PEP 691, PEP 700, PEP 714, PEP 740 and warehouse docs/user/api/{index-api,json}.md.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-from packaging.utils import canonicalize_version
+from packaging.utils import canonicalize_name, canonicalize_version
 
 from releaser.rehearsal.server import Request, Response, revalidate
 
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 HTML_TYPE = "application/vnd.pypi.simple.v1+html"
-PLAIN_TYPE = "text/html"
+PLAIN_TYPE = "text/html; charset=UTF-8"
+API_VERSION = "1.3"  # that of PEP 740, whose ``provenance`` is the newest key
+SERIAL = "X-PyPI-Last-Serial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +51,18 @@ class Release:
 
 @dataclass(slots=True)
 class Project:
-    """One project; ``releases`` by canonical version, trailing zeros stripped."""
+    """One project; ``releases`` by canonical version, trailing zeros stripped; ``serial`` is of its last change."""
 
     name: str
     shown_at: float
     releases: dict[str, Release] = field(default_factory=dict)
     files: list[File] = field(default_factory=list)
+    serial: int = 0
+
+
+def meta(serial: int) -> dict[str, Any]:
+    """``meta`` of every simple page; *serial* counts the changes of the whole index."""
+    return {"api-version": API_VERSION, "_last-serial": serial}
 
 
 def simple_entry(base: str, name: str, file: File) -> dict[str, Any]:
@@ -105,10 +113,19 @@ def urls(base: str, files: Iterable[File]) -> list[dict[str, Any]]:
     ]
 
 
-def describe(base: str, project: Project, version: str, files: Iterable[File]) -> dict[str, Any]:
-    """``info`` and ``urls`` of one version in the JSON API, *files* being those that show."""
+def json_page(
+    base: str, request: Request, project: Project, version: str, files: Collection[File], *, releases: bool = False
+) -> Response:
+    """One version in the JSON API, of *files* those that are its; with all *releases* it is the project's page.
+
+    A name that is spelt otherwise leads to the normal one (warehouse legacy/api/json.py).
+    """
+    name, asked = canonicalize_name(project.name), request.params["project"]
+    if asked != name:
+        return Response(301, headers={"Location": request.path.replace(f"/pypi/{asked}/", f"/pypi/{name}/")})
     release = project.releases[canonicalize_version(version)]
-    return {
+    by_version = {f.version: [g for g in files if g.version == f.version] for f in files}
+    document = {
         "info": {
             "name": project.name,
             "version": release.version,
@@ -116,35 +133,38 @@ def describe(base: str, project: Project, version: str, files: Iterable[File]) -
             "requires_python": release.requires_python or None,
             "yanked": False,
         },
-        "urls": urls(base, [f for f in files if f.version == release.version]),
+        "urls": urls(base, by_version[release.version]),
         "vulnerabilities": [],
+        "last_serial": project.serial,
     }
+    if releases:
+        document["releases"] = {version: urls(base, own) for version, own in by_version.items()}
+    body = json.dumps(document).encode()
+    return revalidate(request, Response(body=body, headers={SERIAL: str(project.serial)}))
 
 
 def negotiate(request: Request, document: dict[str, Any], anchors: str) -> Response:
-    """*document* as JSON or *anchors* as HTML, whichever ``Accept`` likes best; HTML when it says nothing."""
+    """*document* as JSON or *anchors* as HTML, whichever ``Accept`` likes best; plain HTML when it likes neither."""
     chosen = _preferred(request.header("accept"))
-    if chosen is None:
-        return Response(406, b"Not Acceptable", content_type="text/plain")
     if chosen == JSON_TYPE:
         body = json.dumps(document)
     else:
-        head = '<meta name="pypi:repository-version" content="1.1">'
+        head = f'<meta name="pypi:repository-version" content="{API_VERSION}">'
         body = f"<!DOCTYPE html>\n<html><head>{head}</head><body>\n{anchors}</body></html>\n"
-    return revalidate(request, Response(body=body.encode(), content_type=chosen, headers={"Vary": "Accept"}))
+    headers = {"Vary": "Accept", SERIAL: str(document["meta"]["_last-serial"])}
+    return revalidate(request, Response(body=body.encode(), content_type=chosen, headers=headers))
 
 
-def _preferred(accept: str) -> str | None:
-    """The offered type with the highest quality; ``*/*`` is plain HTML, JSON comes first among equals."""
-    qualities = {JSON_TYPE: 0.0, HTML_TYPE: 0.0, PLAIN_TYPE: 0.0}
-    for item in (accept or PLAIN_TYPE).split(","):
+def _preferred(accept: str) -> str:
+    """The offered type with the highest quality, the first among equals; ``*/*`` is plain HTML."""
+    qualities = dict.fromkeys((PLAIN_TYPE, HTML_TYPE, JSON_TYPE), 0.0)
+    for item in accept.split(","):
         media, _, parameters = item.partition(";")
         quality = float(parameters.strip().removeprefix("q=") or 1)
-        offered = PLAIN_TYPE if media.strip() == "*/*" else media.strip()
+        offered = PLAIN_TYPE if media.strip() in ("*/*", "text/html") else media.strip()
         if offered in qualities:
             qualities[offered] = max(qualities[offered], quality)
-    best = max(qualities, key=lambda offered: qualities[offered])
-    return best if qualities[best] else None
+    return max(qualities, key=lambda offered: qualities[offered])
 
 
 def _timestamp(seconds: float) -> str:

@@ -1,7 +1,8 @@
 """A small project that ships one version through many channels, with its artifacts, made from nothing.
 
 ``ternlet`` is native code (wheels for three platforms and a crate), ``tern`` the Python package that needs it,
-``@harbor/tern`` a client on npm, and ``tern`` a command for Homebrew. All files are the same bytes in every run.
+``@harbor/tern`` a client on npm, and ``tern`` a command for Homebrew, Scoop and Chocolatey. All files are the same
+bytes in every run.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from releaser.rehearsal.world import World
 
 REPOSITORY = "harbor/tern"
 TAP = "harbor/homebrew-tap"
+BUCKET = "harbor/scoop-bucket"
 OWNER_ID = 9100
 REPOSITORY_ID = 9101
 WORKFLOW = "release-publish.yml"
 PEOPLE = {"tagger": 501, "reviewer-one": 502, "reviewer-two": 503}
 PLATFORMS = ("manylinux_2_17_x86_64", "manylinux_2_17_aarch64", "macosx_11_0_arm64")
 BINARIES = ("tern_Darwin_arm64", "tern_Darwin_x86_64", "tern_Linux_arm64", "tern_Linux_x86_64")
+WINDOWS = "tern_Windows_x86_64.zip"
 
 POLICY = """\
 [version]
@@ -65,7 +68,7 @@ expect = ["*.whl", "*.tar.gz"]
 files = "harbor-tern-*.tgz"
 [artifacts.cli]
 files = "tern_*"
-expect = ["tern_Darwin_arm64", "tern_Darwin_x86_64", "tern_Linux_arm64", "tern_Linux_x86_64"]
+expect = ["tern_Darwin_arm64", "tern_Darwin_x86_64", "tern_Linux_arm64", "tern_Linux_x86_64", "tern_Windows_x86_64.zip"]
 
 [publish.ternlet-pypi]
 registry = "pypi"
@@ -102,6 +105,28 @@ macos-arm64 = "tern_Darwin_arm64"
 macos-x86_64 = "tern_Darwin_x86_64"
 linux-arm64 = "tern_Linux_arm64"
 linux-x86_64 = "tern_Linux_x86_64"
+
+[downstream.scoop]
+kind = "scoop"
+repository = "harbor/scoop-bucket"
+via = "commit"
+item = "tern"
+description = "Small messages over long distances"
+homepage = "https://tern.example.invalid/"
+license = "Apache-2.0"
+[downstream.scoop.assets]
+windows-x86_64 = "tern_Windows_x86_64.zip"
+
+[downstream.chocolatey]
+kind = "chocolatey"
+repository = "https://packages.example.invalid/api/v2"
+item = "tern"
+description = "Small messages over long distances, from any terminal."
+authors = "The harbor project"
+homepage = "https://tern.example.invalid/"
+tags = ["messages", "cli"]
+[downstream.chocolatey.assets]
+windows-x86_64 = "tern_Windows_x86_64.zip"
 """
 
 
@@ -120,19 +145,22 @@ class Sample:
 def settle(world: World, version: Version) -> Sample:
     """Put the project, its people, its trusted publishers and the tag into *world*; raises nothing of its own."""
     git = world.github.add_repository(REPOSITORY, REPOSITORY_ID, OWNER_ID)
-    world.github.add_repository(TAP, REPOSITORY_ID + 1, OWNER_ID)
+    for number, name in enumerate((TAP, BUCKET), REPOSITORY_ID + 1):
+        world.github.add_repository(name, number, OWNER_ID)
     tokens = {login: world.github.add_user(login, number) for login, number in PEOPLE.items()}
     world.github.add_team("harbor/maintainers", list(PEOPLE))
     for login in PEOPLE:
         world.github.grant(login, REPOSITORY, "maintain")
     bot = world.github.add_user("tap-bot", 599)
-    world.github.grant("tap-bot", TAP, "write")
+    for name in (TAP, BUCKET):
+        world.github.grant("tap-bot", name, "write")
     _trust(world)
     checkout = world.root / "checkout"
     tag = f"v{version}"
     commit = _commit(checkout, version, tag, str(git))
     world.github.set_check(REPOSITORY, commit, "ci-complete", "success")
-    _seed_tap(world.root / "tap", world.github.root / "git" / f"{TAP}.git")
+    for name in (TAP, BUCKET):
+        _seed_tap(world.root / "taps" / name, world.github.root / "git" / f"{name}.git")
     artifacts = world.root / "dist"
     build(version, artifacts)
     job = world.job(world.github.add_actions_token(REPOSITORY), "tagger", PEOPLE["tagger"])
@@ -141,7 +169,12 @@ def settle(world: World, version: Version) -> Sample:
         tag=tag,
         checkout=checkout,
         artifacts=artifacts,
-        job={**job, "GITHUB_REPOSITORY": REPOSITORY, "RELEASER_TAP_TOKEN": bot},
+        job={
+            **job,
+            "GITHUB_REPOSITORY": REPOSITORY,
+            "RELEASER_TAP_TOKEN": bot,
+            "CHOCOLATEY_API_KEY": world.chocolatey.api_key,
+        },
         reviewers={
             login: {**world.person(token), "GITHUB_REPOSITORY": REPOSITORY}
             for login, token in tokens.items()
@@ -243,7 +276,7 @@ def _commit(folder: Path, version: Version, tag: str, bare: str) -> str:
 
 
 def _seed_tap(folder: Path, bare: Path) -> None:
-    _write(folder, {"README.md": "# harbor tap\n"})
+    _write(folder, {"README.md": f"# {bare.stem}\n"})
     _git(folder, "init", "--quiet", "--initial-branch=main")
     _git(folder, "add", ".")
     _git(folder, "commit", "--quiet", "--message", "a tap")
@@ -295,6 +328,7 @@ def build(version: Version, folder: Path) -> None:
     )
     for name in BINARIES:
         (folder / name).write_text(f"#!/bin/sh\necho tern {text} {name}\n")
+    (folder / WINDOWS).write_bytes(_zip({"tern.exe": f"@echo tern {text} {WINDOWS}\r\n"}))
 
 
 def _cargo(version: str) -> str:
@@ -322,9 +356,13 @@ def _wheel(name: str, version: str, tag: str, files: Mapping[str, str], requires
     }
     record = "".join(f"{path},sha256={_urlsafe(text)},{len(text.encode())}\n" for path, text in content.items())
     content[f"{info}/RECORD"] = record + f"{info}/RECORD,,\n"
+    return _zip(content)
+
+
+def _zip(files: Mapping[str, str]) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, text in content.items():
+        for path, text in files.items():
             archive.writestr(zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0)), text)
     return out.getvalue()
 

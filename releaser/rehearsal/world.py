@@ -1,4 +1,4 @@
-"""The whole rehearsal world: a forge, an identity provider and three registries on loopback, and a file naming them."""
+"""The whole rehearsal world on loopback: a forge, an identity provider, three registries and a feed, by address."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from releaser.rehearsal.chocolatey import Chocolatey
 from releaser.rehearsal.crates import Crates
 from releaser.rehearsal.github import GitHub
 from releaser.rehearsal.issuer import Issuer
@@ -29,7 +30,15 @@ class World:
         self.pypi = PyPI(root / "pypi", self.journal, self.faults, self.oidc)
         self.crates = Crates(root / "crates", self.journal, self.faults, self.oidc)
         self.npm = Npm(root / "npm", self.journal, self.faults, self.oidc)
-        self._services: tuple[Service, ...] = (self.github, self.oidc, self.pypi, self.crates, self.npm)
+        self.chocolatey = Chocolatey(root / "chocolatey", self.journal, self.faults)
+        self._services: tuple[Service, ...] = (
+            self.github,
+            self.oidc,
+            self.pypi,
+            self.crates,
+            self.npm,
+            self.chocolatey,
+        )
 
     def __enter__(self) -> Self:
         for service in self._services:
@@ -48,7 +57,7 @@ class World:
 
     def lag(self, seconds: float) -> None:
         """Let every index show what its registry accepted only *seconds* later."""
-        for registry in (self.pypi, self.crates, self.npm):
+        for registry in (self.pypi, self.crates, self.npm, self.chocolatey):
             registry.index_lag = seconds
 
     def job(self, token: str, actor: str, actor_id: int) -> dict[str, str]:

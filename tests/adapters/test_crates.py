@@ -31,7 +31,7 @@ from releaser.model.manifest import PlannedPublication
 from releaser.rehearsal import crates as rehearsal
 from releaser.rehearsal.issuer import Issuer
 from releaser.rehearsal.server import Fault, Faults, Journal, Request, Response, route
-from tests.adapters.wires import Clock, at, scripted
+from tests.adapters.wires import Clock, at, scripted, unheard
 
 MANIFEST = """\
 [package]
@@ -91,7 +91,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path, issuer: Issuer) -> Iterator[World]:
-    client = Client(user_agent="test", clock=Clock())
+    client = Client(clock=Clock())
     made = World(tmp_path / "registry", issuer, client)
     yield made
     client.close()
@@ -107,9 +107,10 @@ def answering(*answers: httpx.Response) -> Crates:
 
 
 def test_a_crate_is_published_with_its_bytes_and_described(world: World, tmp_path: Path) -> None:
+    told: list[int] = []
     file = crate(tmp_path)
-    receipt = world.crates.publish(PUBLICATION, artifact_of(file), file, world.person)
-    assert (receipt.sent, receipt.detail) == (Sent.ACCEPTED, "")
+    receipt = world.crates.publish(PUBLICATION, artifact_of(file), file, world.person, told.append)
+    assert (receipt.sent, receipt.detail, sum(told)) == (Sent.ACCEPTED, "", file.stat().st_size)
     listing = Listing(True, {FILE: f"sha256:{artifact_of(file).sha256}"})
     assert world.crates.observe("widget", "1.0.0") == listing
     assert world.crates.visible("widget", "1.0.0") == listing
@@ -119,8 +120,8 @@ def test_a_crate_is_published_with_its_bytes_and_described(world: World, tmp_pat
 
 def test_an_existing_version_is_refused_even_with_the_same_bytes(world: World, tmp_path: Path) -> None:
     file = crate(tmp_path)
-    world.crates.publish(PUBLICATION, artifact_of(file), file, world.person)
-    receipt = world.crates.publish(PUBLICATION, artifact_of(file), file, world.person)
+    world.crates.publish(PUBLICATION, artifact_of(file), file, world.person, unheard)
+    receipt = world.crates.publish(PUBLICATION, artifact_of(file), file, world.person, unheard)
     assert (receipt.sent, receipt.detail) == (Sent.REFUSED, "400 crate version `1.0.0` is already uploaded")
 
 
@@ -137,7 +138,7 @@ def test_an_existing_version_is_refused_even_with_the_same_bytes(world: World, t
 )
 def test_an_archive_of_something_else_is_never_sent(world: World, tmp_path: Path, manifest: str, says: str) -> None:
     file = crate(tmp_path, manifest)
-    receipt = world.crates.publish(PUBLICATION, artifact_of(file), file, world.person)
+    receipt = world.crates.publish(PUBLICATION, artifact_of(file), file, world.person, unheard)
     assert (receipt.sent, says in receipt.detail) == (Sent.REFUSED, True)
     assert world.journal.calls() == []
 
@@ -145,14 +146,14 @@ def test_an_archive_of_something_else_is_never_sent(world: World, tmp_path: Path
 def test_a_file_that_is_no_archive_is_never_sent(world: World, tmp_path: Path) -> None:
     file = crate(tmp_path)
     file.write_bytes(file.read_bytes()[:50])
-    assert world.crates.publish(PUBLICATION, artifact_of(file), file, world.person).sent is Sent.REFUSED
+    assert world.crates.publish(PUBLICATION, artifact_of(file), file, world.person, unheard).sent is Sent.REFUSED
     assert world.journal.calls() == []
 
 
 @pytest.mark.parametrize(
     ("fault", "sent", "wait", "stored"),
     [
-        (Fault("crates.publish", "status", 503), Sent.LATER, 0.0, False),
+        (Fault("crates.publish", "status", 503), Sent.UNKNOWN, 0.0, False),
         (Fault("crates.publish", "status", 500), Sent.UNKNOWN, 0.0, False),
         (Fault("crates.publish", "lie", 502), Sent.UNKNOWN, 0.0, True),
         (Fault("crates.publish", "drop"), Sent.UNKNOWN, 0.0, True),
@@ -168,7 +169,7 @@ def test_trouble_is_told_apart_and_never_answered_by_a_second_upload(
     world.registry.now = lambda: datetime(2026, 3, 1, tzinfo=UTC).timestamp()
     world.faults.add(fault)
     file = crate(tmp_path)
-    receipt = world.crates.publish(PUBLICATION, artifact_of(file), file, world.person)
+    receipt = world.crates.publish(PUBLICATION, artifact_of(file), file, world.person, unheard)
     assert (receipt.sent, receipt.wait) == (sent, wait)
     assert len(world.journal.calls("crates.publish")) == 1
     assert bool(world.crates.observe("widget", "1.0.0").files) is stored
@@ -188,7 +189,9 @@ def test_trouble_is_told_apart_and_never_answered_by_a_second_upload(
 )
 def test_only_the_documented_answer_is_a_success(tmp_path: Path, answer: httpx.Response, sent: Sent) -> None:
     file = crate(tmp_path)
-    assert answering(answer).publish(PUBLICATION, artifact_of(file), file, Credential("opaque", 0.0)).sent is sent
+    assert (
+        answering(answer).publish(PUBLICATION, artifact_of(file), file, Credential("opaque", 0.0), unheard).sent is sent
+    )
 
 
 DEPENDENT = """\
@@ -246,7 +249,7 @@ def test_the_document_is_the_one_that_cargo_sends(world: World, tmp_path: Path) 
     command = ["cargo", "publish", "--registry", "world", "--allow-dirty", "--no-verify"]
     subprocess.run(command, cwd=source, env=environ, check=True, capture_output=True)
     packed = next(source.rglob("widget-*.crate"))
-    world.crates.publish(PUBLICATION, artifact_of(packed), packed, world.person)
+    world.crates.publish(PUBLICATION, artifact_of(packed), packed, world.person, unheard)
     by_cargo, by_us = world.registry.documents
     assert by_us == by_cargo
 
@@ -255,7 +258,7 @@ def test_a_dependency_from_elsewhere_names_its_registry(world: World, tmp_path: 
     other = "sparse+https://other.invalid/index/"
     table = f'[dependencies.dep]\nversion = "1"\nregistry-index = "{other}"\n[build-dependencies]\nplain = "2"\n'
     file = crate(tmp_path, MANIFEST + table)
-    world.crates.publish(PUBLICATION, artifact_of(file), file, world.person)
+    world.crates.publish(PUBLICATION, artifact_of(file), file, world.person, unheard)
     elsewhere, here = world.registry.documents[0]["deps"]
     assert (elsewhere["registry"], elsewhere["version_req"]) == (other, "^1")
     assert (here["kind"], "registry" in here) == ("build", False)
@@ -278,7 +281,7 @@ def test_what_is_published_is_not_visible_before_the_index_has_it(world: World, 
     world.registry.now = lambda: now
     world.registry.add_package("widget", "0.9.0")
     world.registry.index_lag = 60.0
-    world.crates.publish(PUBLICATION, artifact_of(file), file, world.person)
+    world.crates.publish(PUBLICATION, artifact_of(file), file, world.person, unheard)
     assert world.crates.observe("widget", "1.0.0").files.keys() == {FILE}
     assert world.crates.visible("widget", "1.0.0").files == {}
     now += 61
@@ -377,11 +380,11 @@ def test_a_trusted_job_may_publish_until_its_token_is_given_back(world: World, t
     credential = world.crates.authorize("widget", world.identity)
     assert credential.expires == datetime(2026, 3, 1, 0, 30, tzinfo=UTC).timestamp()
     file = crate(tmp_path)
-    assert world.crates.publish(PUBLICATION, artifact_of(file), file, credential).sent is Sent.ACCEPTED
+    assert world.crates.publish(PUBLICATION, artifact_of(file), file, credential, unheard).sent is Sent.ACCEPTED
     world.crates.discard(credential)
     world.crates.discard(credential)
-    receipt = world.crates.publish(PUBLICATION, artifact_of(file), file, credential)
-    assert (receipt.sent, receipt.detail) == (Sent.REFUSED, "403 authentication failed")
+    receipt = world.crates.publish(PUBLICATION, artifact_of(file), file, credential, unheard)
+    assert (receipt.sent, receipt.detail) == (Sent.REFUSED, "403 Invalid authentication token")
 
 
 @pytest.mark.parametrize("fault", [Fault("crates.revoke", "status", 500), Fault("crates.revoke", "drop")])
@@ -396,7 +399,7 @@ def test_a_token_cannot_create_a_crate(world: World, tmp_path: Path) -> None:
     world.registry.trust("gadget", "acme/widget", "release.yml")
     file = crate(tmp_path)
     credential = world.crates.authorize("gadget", world.identity)
-    receipt = world.crates.publish(PUBLICATION, artifact_of(file), file, credential)
+    receipt = world.crates.publish(PUBLICATION, artifact_of(file), file, credential, unheard)
     assert receipt.sent is Sent.REFUSED
     assert "do not support creating new crates" in receipt.detail
 

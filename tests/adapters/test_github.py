@@ -180,7 +180,6 @@ def test_a_repository_out_of_sight_is_not_an_empty_one(world: World) -> None:
         ("timed_out", CheckState.FAILURE),
         ("action_required", CheckState.FAILURE),
         ("stale", CheckState.FAILURE),
-        ("a word of tomorrow", CheckState.FAILURE),
     ],
 )
 def test_check_runs(world: World, forge: GitHub, conclusion: str | None, state: CheckState) -> None:
@@ -635,6 +634,12 @@ def test_a_run_that_has_not_started_is_the_newest() -> None:
     ]
     wire = Wire(check_runs=says(200, {"check_runs": runs}), status=says(200, {"statuses": []}))
     assert wire.forge.checks("c") == {"ci": CheckState.PENDING}
+
+
+def test_a_conclusion_that_github_does_not_know_yet_is_no_success() -> None:
+    runs = [{"id": 1, "name": "ci", "status": "completed", "conclusion": "a word of tomorrow", "started_at": None}]
+    wire = Wire(check_runs=says(200, {"check_runs": runs}), status=says(200, {"statuses": []}))
+    assert wire.forge.checks("c") == {"ci": CheckState.FAILURE}
 
 
 def test_a_custom_role_counts_as_what_it_permits() -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from releaser.adapters.github_tap import GitHubTap
-from releaser.adapters.homebrew import (
-    CaskSettings,
-    FormulaSettings,
-    HomebrewCask,
-    HomebrewFormula,
-    render_cask,
-    render_formula,
-)
-from releaser.engine.ports import Dispatcher, Sent
+from releaser.adapters.delivery import Source
+from releaser.adapters.homebrew import HomebrewCask, HomebrewFormula
+from releaser.adapters.homebrew_render import CaskSettings, FormulaSettings
+from releaser.engine.ports import Sent
 from releaser.errors import ConfigError
-from releaser.model.artifact import Artifact, Kind
-from releaser.model.document import Sha256
+from releaser.model.artifact import Kind
 from releaser.model.facts import DeliveryState
-from releaser.model.manifest import Manifest, PlannedDelivery, PolicyRef, RepositoryRef, TagRef
-from releaser.rehearsal.github import GitHub as Rehearsal
-from releaser.rehearsal.gitrepo import BareRepository, Person
-from releaser.rehearsal.server import Fault, Faults, Journal
+from releaser.model.manifest import Manifest, PlannedDelivery
+from releaser.model.spelling import Ecosystem
+from releaser.rehearsal.server import Fault
+from tests.adapters.taps import BASE, TAP, Taps, artifact, manifest, some, with_artifacts
 
-BASE = "https://forge.example.invalid"
 GOLDEN = Path(__file__).parent / "golden"
 PLATFORMS = ("macos-arm64", "macos-x86_64", "linux-arm64", "linux-x86_64")
 TRIPLES = ("aarch64-apple-darwin", "x86_64-apple-darwin", "aarch64-unknown-linux-gnu", "x86_64-unknown-linux-gnu")
@@ -44,31 +35,12 @@ ABOUT = {"description": "Does one thing", "homepage": "https://tool.example.inva
 HOSTILE = {"description": '"; system("id") # #{`id`} #$0 #@a \\', "homepage": 'https://x.example.invalid/"#{exit}'}
 
 
-def manifest(
-    assets: dict[str, str], version: str = "1.2.3", tag: str = "v{version}", repository: str = "acme/Tool"
-) -> Manifest:
-    """A release whose files are those of *assets*; archives by their suffix."""
-    tag = tag.replace("{version}", version)
-    names = sorted({a.replace("{version}", version).replace("{tag}", tag) for a in assets.values()})
-    return Manifest(
-        repository=RepositoryRef(name=repository, id=1),
-        tag=TagRef(name=tag, object="a" * 40, commit="a" * 40),
-        version=version,
-        channel="stable",
-        policy=PolicyRef(path="releaser.toml", digest=Sha256("sha256:" + "0" * 64)),
-        artifacts=tuple(artifact(name, f"{number:x}" * 64) for number, name in enumerate(names, 1)),
-        publications=(),
-        downstream=(),
-    )
+def render_formula(settings: FormulaSettings, release: Manifest, base: str = BASE) -> str:
+    return HomebrewFormula.render(settings, Source(Ecosystem.HOMEBREW, release, base)).text
 
 
-def artifact(name: str, sha256: str = "f" * 64, kind: Kind | None = None) -> Artifact:
-    found = kind or (Kind.ARCHIVE if name.endswith((".tar.gz", ".zip")) else Kind.FILE)
-    return Artifact(name=name, kind=found, group="binaries", size=1, sha256=sha256)
-
-
-def some(assets: dict[str, str], *platforms: str) -> dict[str, str]:
-    return {p: a for p, a in assets.items() if p in platforms}
+def render_cask(settings: CaskSettings, release: Manifest) -> str:
+    return HomebrewCask.render(settings, Source(Ecosystem.HOMEBREW, release, BASE)).text
 
 
 def formula(assets: dict[str, str], about: dict[str, str] = ABOUT, **more: Any) -> FormulaSettings:
@@ -87,18 +59,17 @@ MAC = ("macos-arm64", "macos-x86_64")
 @pytest.mark.parametrize(
     ("golden", "rendered"),
     [
-        ("formula-archives.rb", lambda: render_formula(formula(ARCHIVES), manifest(ARCHIVES), BASE)),
-        ("formula-binaries.rb", lambda: render_formula(formula(BINARIES), manifest(BINARIES), BASE)),
+        ("formula-archives.rb", lambda: render_formula(formula(ARCHIVES), manifest(ARCHIVES))),
+        ("formula-binaries.rb", lambda: render_formula(formula(BINARIES), manifest(BINARIES))),
         (
             "formula-one-platform.rb",
-            lambda: render_formula(formula(some(BINARIES, "macos-arm64")), manifest(BINARIES), BASE),
+            lambda: render_formula(formula(some(BINARIES, "macos-arm64")), manifest(BINARIES)),
         ),
         (
             "formula-three-platforms.rb",
             lambda: render_formula(
                 formula(some(ARCHIVES, "macos-arm64", "linux-arm64", "linux-x86_64"), license="MIT OR Apache-2.0"),
                 manifest(ARCHIVES),
-                BASE,
             ),
         ),
         (
@@ -106,19 +77,18 @@ MAC = ("macos-arm64", "macos-x86_64")
             lambda: render_formula(
                 formula(some(ARCHIVES, *MAC), item="foo-bar2@1.2", binary="foo"),
                 manifest(ARCHIVES, "1.2.3-rc.1", "tools/v{version}"),
-                BASE,
             ),
         ),
-        ("formula-hostile.rb", lambda: render_formula(formula(ARCHIVES, HOSTILE), manifest(ARCHIVES), BASE)),
-        ("cask-archives.rb", lambda: render_cask(cask(ARCHIVES), manifest(ARCHIVES), BASE)),
-        ("cask-binaries.rb", lambda: render_cask(cask(BINARIES), manifest(BINARIES), BASE)),
-        ("cask-uneven-names.rb", lambda: render_cask(cask(UNEVEN), manifest(UNEVEN), BASE)),
-        ("cask-macos.rb", lambda: render_cask(cask(some(ARCHIVES, *MAC)), manifest(ARCHIVES), BASE)),
+        ("formula-hostile.rb", lambda: render_formula(formula(ARCHIVES, HOSTILE), manifest(ARCHIVES))),
+        ("cask-archives.rb", lambda: render_cask(cask(ARCHIVES), manifest(ARCHIVES))),
+        ("cask-binaries.rb", lambda: render_cask(cask(BINARIES), manifest(BINARIES))),
+        ("cask-uneven-names.rb", lambda: render_cask(cask(UNEVEN), manifest(UNEVEN))),
+        ("cask-macos.rb", lambda: render_cask(cask(some(ARCHIVES, *MAC)), manifest(ARCHIVES))),
         (
             "cask-one-platform.rb",
-            lambda: render_cask(cask(some(ARCHIVES, "linux-x86_64"), binary="t"), manifest(ARCHIVES), BASE),
+            lambda: render_cask(cask(some(ARCHIVES, "linux-x86_64"), binary="t"), manifest(ARCHIVES)),
         ),
-        ("cask-hostile.rb", lambda: render_cask(cask(ARCHIVES, HOSTILE), manifest(ARCHIVES), BASE)),
+        ("cask-hostile.rb", lambda: render_cask(cask(ARCHIVES, HOSTILE), manifest(ARCHIVES))),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -170,8 +140,8 @@ def value(literal: str) -> str:
 def test_no_text_gets_out_of_its_literal(text: str) -> None:
     about = {**ABOUT, "description": text}
     for ruby in (
-        render_formula(formula(ARCHIVES, about), manifest(ARCHIVES), BASE),
-        render_cask(cask(UNEVEN, about), manifest(UNEVEN), BASE),
+        render_formula(formula(ARCHIVES, about), manifest(ARCHIVES)),
+        render_cask(cask(UNEVEN, about), manifest(UNEVEN)),
     ):
         assert is_harmless(ruby)
         assert value(re.findall(r"^  desc (.*)$", ruby, re.MULTILINE)[0]) == text
@@ -183,7 +153,7 @@ def test_what_was_agreed_is_harmless(path: Path) -> None:
 
 
 def test_a_cask_with_one_address_means_every_files_address() -> None:
-    ruby = render_cask(cask(ARCHIVES), release := manifest(ARCHIVES), BASE)
+    ruby = render_cask(cask(ARCHIVES), release := manifest(ARCHIVES))
     address = value(re.findall(r"^  url (.*)$", ruby, re.MULTILINE)[0])
     assert "on_" not in ruby
     for triple in TRIPLES:
@@ -205,7 +175,7 @@ def test_a_cask_with_one_address_means_every_files_address() -> None:
     ],
 )
 def test_class_names_are_homebrews(item: str, name: str) -> None:
-    assert render_formula(formula(ARCHIVES, item=item), manifest(ARCHIVES), BASE).startswith(f"class {name} < Formula")
+    assert render_formula(formula(ARCHIVES, item=item), manifest(ARCHIVES)).startswith(f"class {name} < Formula")
 
 
 @pytest.mark.parametrize(
@@ -246,12 +216,7 @@ def entry(kind: str, assets: dict[str, str], via: str = "commit", **more: Any) -
     )
 
 
-TAP = "acme/homebrew-tap"
 NOBODY = HomebrewFormula(lambda name: pytest.fail(f"{name} was opened"), BASE)
-
-
-def with_artifacts(*artifacts: Artifact) -> Manifest:
-    return manifest({}).model_copy(update={"artifacts": artifacts})
 
 
 @pytest.mark.parametrize(
@@ -329,105 +294,53 @@ def test_what_cannot_be_rendered_is_objected_to(
 def test_downloads_are_over_https(base: str) -> None:
     with pytest.raises(ConfigError) as caught:
         render_formula(formula(ARCHIVES), manifest(ARCHIVES), base)
-    assert caught.value.code == "homebrew-url"
+    assert caught.value.code == "delivery-url"
 
 
 # Delivery
 
-AUTHOR = Person("Ana", "ana@example.invalid", "2026-01-02T03:04:05Z")
 FORMULA = HomebrewFormula.kind
 RELEASE = manifest(ARCHIVES)
-RENDERED = render_formula(formula(ARCHIVES), RELEASE, BASE).encode()
+OLD = b'version "0.1.0"\n'
+RENDERED = render_formula(formula(ARCHIVES), RELEASE).encode()
 
 
-@dataclass
-class World:
-    """A rehearsal with one tap, and the dispatchers that feed it."""
-
-    server: Rehearsal
-    tap: GitHubTap
-
-    @property
-    def git(self) -> BareRepository:
-        return self.server.repository(TAP).git
-
-    def write(self, path: str, content: bytes) -> None:
-        tip = self.git.ref("refs/heads/main")
-        tree = self.git.write_tree(tip.sha if tip else None, [(path, "100644", self.git.write_blob(content))])
-        commit = self.git.write_commit(tree, [tip.sha] if tip else [], "by hand", AUTHOR, AUTHOR)
-        assert self.git.move("refs/heads/main", commit, tip.sha if tip else None)
-
-    def read(self, path: str, branch: str = "main") -> bytes | None:
-        commit = self.git.commit_of(f"refs/heads/{branch}")
-        found = self.git.entry(commit, path) if commit else None
-        return self.git.blob(found.sha) if found else None
-
-    def commits(self) -> int:
-        tip = self.git.commit_of("refs/heads/main")
-        return len(self.git.log(None, tip, 100)) if tip else 0
-
-    def formulae(self) -> Dispatcher:
-        return HomebrewFormula(self._open, BASE)
-
-    def casks(self) -> Dispatcher:
-        return HomebrewCask(self._open, BASE)
-
-    def _open(self, repository: str) -> GitHubTap:
-        assert repository == TAP
-        return self.tap
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    server = Rehearsal(tmp_path / "github", Journal(), Faults())
-    token = server.add_user("tap-bot", 21)
-    server.add_repository(TAP, 7, 70)
-    server.grant("tap-bot", TAP, "write")
-    server.start()
-    tap = GitHubTap(TAP, token, server.url, sleep=lambda _: None)
-    world = World(server, tap)
-    world.write("README.md", b"a tap\n")
-    yield world
-    tap.close()
-    server.stop()
-
-
-def test_a_commit_puts_the_formula_there_once(world: World) -> None:
-    planned, brew = entry(FORMULA, ARCHIVES), world.formulae()
+def test_a_commit_puts_the_formula_there_once(taps: Taps) -> None:
+    planned, brew = entry(FORMULA, ARCHIVES), taps.of(HomebrewFormula)
     assert brew.observe(planned, RELEASE).state is DeliveryState.ABSENT
 
     receipts = [brew.deliver(planned, RELEASE) for _ in range(2)]
 
     assert [receipt.sent for receipt in receipts] == [Sent.ACCEPTED] * 2
     assert brew.observe(planned, RELEASE).state is DeliveryState.SAME
-    assert (world.read("Formula/tool.rb"), world.read("README.md"), world.commits()) == (RENDERED, b"a tap\n", 2)
-    assert world.git.commit(receipts[0].detail).message.strip() == "tool 1.2.3"
+    assert (taps.read("Formula/tool.rb"), taps.read("README.md"), taps.commits()) == (RENDERED, b"a tap\n", 2)
+    assert taps.git.commit(receipts[0].detail).message.strip() == "tool 1.2.3"
 
 
-def test_a_pull_request_proposes_the_cask_once(world: World) -> None:
-    planned, brew = entry(HomebrewCask.kind, ARCHIVES, "pull-request"), world.casks()
+def test_a_pull_request_proposes_the_cask_once(taps: Taps) -> None:
+    planned, brew = entry(HomebrewCask.kind, ARCHIVES, "pull-request"), taps.of(HomebrewCask)
 
     receipts = [brew.deliver(planned, RELEASE) for _ in range(2)]
 
     seen = brew.observe(planned, RELEASE)
     assert (seen.state, seen.detail) == (DeliveryState.PROPOSED, receipts[0].detail)
     assert receipts[0] == receipts[1]
-    assert world.read("Casks/tool.rb") is None
-    assert world.read("Casks/tool.rb", "releaser/tool-1.2.3") == render_cask(cask(ARCHIVES), RELEASE, BASE).encode()
+    assert taps.read("Casks/tool.rb") is None
+    assert taps.read("Casks/tool.rb", "releaser/tool-1.2.3") == render_cask(cask(ARCHIVES), RELEASE).encode()
 
 
-def test_a_pull_request_says_where_it_comes_from(world: World) -> None:
-    url = world.formulae().deliver(entry(FORMULA, ARCHIVES, "pull-request"), RELEASE).detail
-    (pull,) = httpx.get(f"{world.server.url}/repos/{TAP}/pulls", headers={"User-Agent": "test"}).json()
+def test_a_pull_request_says_where_it_comes_from(taps: Taps) -> None:
+    url = taps.of(HomebrewFormula).deliver(entry(FORMULA, ARCHIVES, "pull-request"), RELEASE).detail
+    (pull,) = httpx.get(f"{taps.server.url}/repos/{TAP}/pulls", headers={"User-Agent": "test"}).json()
     assert (pull["html_url"], pull["title"]) == (url, "tool 1.2.3")
     assert f"{BASE}/acme/Tool/releases/tag/v1.2.3" in pull["body"]
     assert RELEASE.digest() in pull["body"]
 
 
-def test_a_proposal_of_other_bytes_is_none(world: World) -> None:
-    planned, brew = entry(FORMULA, ARCHIVES, "pull-request"), world.formulae()
+def test_a_proposal_of_other_bytes_is_none(taps: Taps) -> None:
+    planned, brew = entry(FORMULA, ARCHIVES, "pull-request"), taps.of(HomebrewFormula)
     brew.deliver(planned, RELEASE)
-    world.tap.commit("releaser/tool-1.2.3", "Formula/tool.rb", b"swapped\n", "hm")
+    taps.tap.commit("releaser/tool-1.2.3", "Formula/tool.rb", b"swapped\n", "hm")
     assert brew.observe(planned, RELEASE).state is DeliveryState.ABSENT
     brew.deliver(planned, RELEASE)
     assert brew.observe(planned, RELEASE).state is DeliveryState.PROPOSED
@@ -441,21 +354,21 @@ def test_a_proposal_of_other_bytes_is_none(world: World) -> None:
         pytest.param('class Tool < Formula\n  version "1.2.3-rc.1"\nend\n', DeliveryState.ABSENT, id="its candidate"),
         pytest.param('class Tool < Formula\n  version "1.2.3"\nend\n', DeliveryState.ABSENT, id="same, other bytes"),
         pytest.param('class Tool < Formula\n  version "0.9.0"\nend\n', DeliveryState.ABSENT, id="older"),
-        pytest.param("class Tool < Formula\nend\n", DeliveryState.ABSENT, id="no version"),
-        pytest.param('  version "latest"\n', DeliveryState.ABSENT, id="no version that can be compared"),
+        pytest.param("class Tool < Formula\nend\n", DeliveryState.CONFLICT, id="no version"),
+        pytest.param('  version "latest"\n', DeliveryState.CONFLICT, id="no version that can be compared"),
         pytest.param(
             '  url "https://x/acme/tool/releases/download/v2.0.0/tool.tgz"\n', DeliveryState.NEWER, id="in the address"
         ),
     ],
 )
-def test_what_is_newer_stays(world: World, there: str, state: DeliveryState) -> None:
-    world.write("Formula/tool.rb", there.encode())
-    planned, brew = entry(FORMULA, ARCHIVES), world.formulae()
+def test_what_may_be_newer_stays(taps: Taps, there: str, state: DeliveryState) -> None:
+    taps.write("Formula/tool.rb", there.encode())
+    planned, brew = entry(FORMULA, ARCHIVES), taps.of(HomebrewFormula)
     assert brew.observe(planned, RELEASE).state is state
     receipt = brew.deliver(planned, RELEASE)
-    stays = state is DeliveryState.NEWER
+    stays = state is not DeliveryState.ABSENT
     assert (receipt.sent is Sent.REFUSED) is stays
-    assert world.read("Formula/tool.rb") == (there.encode() if stays else RENDERED)
+    assert taps.read("Formula/tool.rb") == (there.encode() if stays else RENDERED)
 
 
 @pytest.mark.parametrize(
@@ -469,12 +382,12 @@ def test_what_is_newer_stays(world: World, there: str, state: DeliveryState) -> 
         pytest.param(["Formula/t/tool.rb"], "Formula/t/tool.rb", id="sorted by letter"),
     ],
 )
-def test_a_formula_goes_where_homebrew_looks(world: World, present: list[str], path: str) -> None:
+def test_a_formula_goes_where_homebrew_looks(taps: Taps, present: list[str], path: str) -> None:
     """A new `Formula` folder would hide every formula that lies elsewhere."""
     for old in present:
-        world.write(old, b"# old\n")
-    world.formulae().deliver(entry(FORMULA, ARCHIVES), RELEASE)
-    assert world.read(path) == RENDERED
+        taps.write(old, OLD)
+    taps.of(HomebrewFormula).deliver(entry(FORMULA, ARCHIVES), RELEASE)
+    assert taps.read(path) == RENDERED
 
 
 @pytest.mark.parametrize(
@@ -485,10 +398,10 @@ def test_a_formula_goes_where_homebrew_looks(world: World, present: list[str], p
         pytest.param("Casks/t/tool.rb", "Casks/t/tool.rb", id="sorted by letter"),
     ],
 )
-def test_a_cask_goes_where_homebrew_looks(world: World, present: str, path: str) -> None:
-    world.write(present, b"# old\n")
-    world.casks().deliver(entry(HomebrewCask.kind, ARCHIVES), RELEASE)
-    assert world.read(path) == render_cask(cask(ARCHIVES), RELEASE, BASE).encode()
+def test_a_cask_goes_where_homebrew_looks(taps: Taps, present: str, path: str) -> None:
+    taps.write(present, OLD)
+    taps.of(HomebrewCask).deliver(entry(HomebrewCask.kind, ARCHIVES), RELEASE)
+    assert taps.read(path) == render_cask(cask(ARCHIVES), RELEASE).encode()
 
 
 @pytest.mark.parametrize(
@@ -500,10 +413,10 @@ def test_a_cask_goes_where_homebrew_looks(world: World, present: str, path: str)
         pytest.param(Fault("github.update-ref", "status", status=409), Sent.LATER, False, id="a race"),
     ],
 )
-def test_a_receipt_says_what_is_known(world: World, fault: Fault, sent: Sent, there: bool) -> None:
-    world.server.faults.add(fault)
-    planned, brew = entry(FORMULA, ARCHIVES), world.formulae()
+def test_a_receipt_says_what_is_known(taps: Taps, fault: Fault, sent: Sent, there: bool) -> None:
+    taps.server.faults.add(fault)
+    planned, brew = entry(FORMULA, ARCHIVES), taps.of(HomebrewFormula)
     assert brew.deliver(planned, RELEASE).sent is sent
     assert (brew.observe(planned, RELEASE).state is DeliveryState.SAME) is there
     brew.deliver(planned, RELEASE)
-    assert (world.read("Formula/tool.rb"), world.commits()) == (RENDERED, 2)
+    assert (taps.read("Formula/tool.rb"), taps.commits()) == (RENDERED, 2)

@@ -14,12 +14,9 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
+from releaser.adapters.body import CHUNK, Base64, Body
 from releaser.adapters.http import (
-    CHUNK,
-    DEADLINE,
     RETRIES,
-    Base64,
-    Body,
     Client,
     Reply,
     plain,
@@ -33,6 +30,7 @@ from releaser.rehearsal.server import Faults, Journal, Request, Response, Servic
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 URL = "https://example.invalid/path"
+JSON = {"content-type": "application/vnd.example.v1+json; charset=utf-8"}
 SECRET = "pypi-" + "AgEIcHlwaS5vcmcCJDQ4" * 3
 
 
@@ -65,21 +63,21 @@ class Wire:
 
 
 def client_for(
-    handler: Callable[[httpx.Request], httpx.Response], clock: Clock | None = None, allowed: set[str] | None = None
+    handler: Callable[[httpx.Request], httpx.Response],
+    clock: Clock | None = None,
+    hosts: Callable[[], set[str]] | None = None,
 ) -> Client:
-    return Client(allowed, "test", httpx.MockTransport(handler), clock or Clock(), random=lambda: 1.0)
+    return Client(hosts, "", httpx.MockTransport(handler), clock or Clock(), random=lambda: 1.0)
 
 
 class Raw(httpx.SyncByteStream):
     """A body as it comes over the wire, piece by piece."""
 
-    def __init__(self, *pieces: bytes, before: Callable[[], None] = lambda: None) -> None:
-        self.pieces, self.before = pieces, before
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = pieces
 
     def __iter__(self) -> Iterator[bytes]:
-        for piece in self.pieces:
-            self.before()
-            yield piece
+        yield from self.pieces
 
 
 @pytest.mark.parametrize(
@@ -179,19 +177,9 @@ def test_nothing_is_sent_in_plain_text_off_this_machine(url: str) -> None:
     assert wire.received == []
 
 
-def test_a_header_that_cannot_be_sent_is_not_shown() -> None:
-    wire = Wire(httpx.Response(200))
-    with pytest.raises(ExternalError) as caught:
-        client_for(wire).request("POST", URL, headers={"Authorization": "Bearer opaqu\u00e9"})
-    assert caught.value.code == "outside-unreachable"
-    assert "opaqu" not in f"{vars(caught.value)}"
-    assert caught.value.__suppress_context__
-    assert wire.received == []
-
-
 def test_only_allowed_hosts_are_spoken_to_and_a_user_in_the_address_is_not_shown() -> None:
     wire = Wire(httpx.Response(200))
-    client = client_for(wire, allowed={"example.invalid"})
+    client = client_for(wire, hosts=lambda: {"example.invalid"})
     assert client.request("GET", URL).status == 200
     with pytest.raises(ExternalError) as caught:
         client.request("GET", "https://user:opaque@other.invalid/x?token=opaque")
@@ -211,7 +199,7 @@ def test_a_read_waits_as_long_as_it_is_told_but_not_for_ever() -> None:
     told = (httpx.Response(503, headers={"Retry-After": s}) for s in ("3", "-1", "864000"))
     clock = Clock()
     client_for(Wire(*told, httpx.Response(200)), clock).request("GET", URL)
-    assert clock.slept == [3.0, 0.0, 60.0]
+    assert clock.slept == [3.0, 1.0, 60.0]
 
 
 @pytest.mark.parametrize("trouble", [httpx.Response(502), httpx.ConnectError("refused")])
@@ -239,8 +227,9 @@ def test_other_answers_are_not_repeated(status: int) -> None:
         *((httpx.Response(status), Sent.REFUSED, 0.0) for status in (400, 401, 403, 404, 409, 413, 422)),
         (httpx.Response(418), Sent.UNKNOWN, 0.0),
         (httpx.Response(429, headers={"Retry-After": "600"}), Sent.LATER, 600.0),
-        (httpx.Response(503, headers={"Retry-After": "864000"}), Sent.LATER, 600.0),
-        (httpx.Response(503), Sent.LATER, 0.0),
+        (httpx.Response(429), Sent.LATER, 0.0),
+        (httpx.Response(503, headers={"Retry-After": "864000"}), Sent.UNKNOWN, 600.0),
+        (httpx.Response(503), Sent.UNKNOWN, 0.0),
         (httpx.Response(500), Sent.UNKNOWN, 0.0),
         (httpx.Response(502), Sent.UNKNOWN, 0.0),
         (httpx.ReadTimeout("slow"), Sent.UNKNOWN, 0.0),
@@ -289,15 +278,6 @@ def test_a_gzip_body_is_decoded() -> None:
     assert client_for(wire).request("GET", URL, limit=1000).body == b"x" * 1000
 
 
-def test_an_answer_that_drips_for_ever_is_cut_off() -> None:
-    clock = Clock()
-    drip = Raw(*[b"."] * 100, before=lambda: clock.sleep(DEADLINE.total_seconds() / 10))
-    with pytest.raises(ExternalError) as caught:
-        client_for(Wire(httpx.Response(200, stream=drip)), clock).request("POST", URL)
-    assert caught.value.code == "outside-unreachable"
-    assert clock.time - NOW <= DEADLINE * 1.2
-
-
 @pytest.mark.parametrize(
     ("body", "reason", "said"),
     [
@@ -325,12 +305,12 @@ class Shape(BaseModel):
 @pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b'{"name": 3}', b"{}", b"[" * 100_000, b'{"name": "\xff"}'])
 def test_an_answer_of_another_shape_is_unreadable(body: bytes) -> None:
     with pytest.raises(ExternalError) as caught:
-        Reply(URL, 200, "OK", {}, body).read(Shape)
+        Reply(URL, 200, "OK", JSON, body).read(Shape)
     assert caught.value.code == "answer-unreadable"
 
 
 def test_an_answer_of_the_right_shape_may_say_more() -> None:
-    reply = Reply(URL, 200, "OK", {}, b'{"name": "x", "new": 1}')
+    reply = Reply(URL, 200, "OK", JSON, b'{"name": "x", "new": 1}')
     assert reply.read(Shape) == Shape(name="x")
     assert reply.json() == {"name": "x", "new": 1}
 
@@ -339,11 +319,13 @@ def test_an_answer_of_the_right_shape_may_say_more() -> None:
 def test_a_body_has_the_length_it_says_and_comes_in_small_pieces(tmp_path: Path, size: int) -> None:
     file = tmp_path / "file"
     file.write_bytes(bytes(range(256)) * (size // 256) + bytes(size % 256))
-    body = Body((b"head", file, Base64(file), b"tail"))
+    told: list[int] = []
+    body = Body((b"head", file, Base64(file), b"tail"), told.append)
     pieces = list(body)
     assert b"".join(pieces) == b"head" + file.read_bytes() + base64.b64encode(file.read_bytes()) + b"tail"
     assert body.length == sum(map(len, pieces))
     assert max(map(len, pieces)) <= CHUNK * 4 // 3
+    assert sum(told) == 2 * size
 
 
 class Echo(Service):
@@ -391,17 +373,6 @@ def test_a_proxy_never_sees_what_goes_to_loopback(echo: Echo, monkeypatch: pytes
     assert status == 200
 
 
-def test_a_credential_that_cannot_be_a_header_is_not_shown(echo: Echo) -> None:
-    client = Client()
-    with pytest.raises(ExternalError) as caught:
-        client.request("PUT", f"{echo.url}/echo", headers={"Authorization": "opaque\nvalue"}, content=b"")
-    client.close()
-    assert "opaque" not in repr(vars(caught.value))
-    assert caught.value.__cause__ is None
-    assert caught.value.__suppress_context__
-    assert echo.journal.calls() == []
-
-
 def test_many_threads_share_one_client(echo: Echo) -> None:
     client = Client()
 
@@ -422,3 +393,11 @@ def test_certificates_that_cannot_be_read_are_an_error_of_ours(monkeypatch: pyte
     finally:
         tls.cache_clear()
     assert (caught.value.code, caught.value.object) == ("certificates-unreadable", "SSL_CERT_FILE")
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "ftp://127.0.0.1:1"])
+def test_a_proxy_that_cannot_be_used_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(ConfigError) as caught:
+        Client().request("GET", "https://index.example.invalid/")
+    assert caught.value.code == "proxy-unusable"

@@ -30,7 +30,7 @@ from releaser.model.manifest import PlannedPublication
 from releaser.rehearsal import npm as rehearsal
 from releaser.rehearsal.issuer import Issuer
 from releaser.rehearsal.server import Fault, Faults, Journal, Request, Response, route
-from tests.adapters.wires import Clock, at, scripted
+from tests.adapters.wires import Clock, at, scripted, unheard
 
 PACKAGE = "@acme/sdk"
 FILE = "sdk-1.0.0.tgz"
@@ -111,9 +111,10 @@ def answering(*answers: httpx.Response) -> Npm:
 
 
 def test_a_package_is_published_with_its_bytes_and_described(world: World, tmp_path: Path) -> None:
+    told: list[int] = []
     file = tarball(tmp_path)
-    receipt = world.npm.publish(planned(), artifact_of(file), file, world.person)
-    assert (receipt.sent, receipt.detail) == (Sent.ACCEPTED, "")
+    receipt = world.npm.publish(planned(), artifact_of(file), file, world.person, told.append)
+    assert (receipt.sent, receipt.detail, sum(told)) == (Sent.ACCEPTED, "", file.stat().st_size)
     listing = Listing(True, {FILE: f"sha512:{artifact_of(file).sha512}"})
     assert world.npm.observe(PACKAGE, "1.0.0") == listing
     assert world.npm.visible(PACKAGE, "1.0.0") == listing
@@ -126,8 +127,8 @@ def test_a_package_is_published_with_its_bytes_and_described(world: World, tmp_p
 
 def test_an_existing_version_is_refused_even_with_the_same_bytes(world: World, tmp_path: Path) -> None:
     file = tarball(tmp_path)
-    world.npm.publish(planned(), artifact_of(file), file, world.person)
-    receipt = world.npm.publish(planned(), artifact_of(file), file, world.person)
+    world.npm.publish(planned(), artifact_of(file), file, world.person, unheard)
+    receipt = world.npm.publish(planned(), artifact_of(file), file, world.person, unheard)
     assert receipt.sent is Sent.REFUSED
     assert "cannot publish over the previously published versions: 1.0.0" in receipt.detail
 
@@ -135,7 +136,7 @@ def test_an_existing_version_is_refused_even_with_the_same_bytes(world: World, t
 def test_a_late_fix_of_an_old_line_does_not_move_latest(world: World, tmp_path: Path) -> None:
     for version in ("2.0.0", "1.9.1", "2.1.0-rc.1", "2.0.1"):
         file = tarball(tmp_path, {**MANIFEST, "version": version})
-        assert world.npm.publish(planned(version), artifact_of(file), file, world.person).sent is Sent.ACCEPTED
+        assert world.npm.publish(planned(version), artifact_of(file), file, world.person, unheard).sent is Sent.ACCEPTED
     assert world.tags() == {"latest": "2.0.1", "release-1.9": "1.9.1", "rc": "2.1.0-rc.1"}
 
 
@@ -167,7 +168,7 @@ def test_a_dist_tag_never_moves_down(version: str, published: list[str], tag: st
 )
 def test_a_tarball_of_something_else_is_never_sent(world: World, tmp_path: Path, manifest: object) -> None:
     file = tarball(tmp_path, manifest)
-    receipt = world.npm.publish(planned(), artifact_of(file), file, world.person)
+    receipt = world.npm.publish(planned(), artifact_of(file), file, world.person, unheard)
     assert (receipt.sent, "no usable package.json" in receipt.detail) == (Sent.REFUSED, True)
     assert world.registry.documents == []
 
@@ -175,7 +176,7 @@ def test_a_tarball_of_something_else_is_never_sent(world: World, tmp_path: Path,
 def test_without_knowing_the_published_versions_nothing_is_sent(world: World, tmp_path: Path) -> None:
     world.faults.add(Fault("npm.packument", "status", 500, times=9))
     file = tarball(tmp_path)
-    assert world.npm.publish(planned(), artifact_of(file), file, world.person).sent is Sent.LATER
+    assert world.npm.publish(planned(), artifact_of(file), file, world.person, unheard).sent is Sent.LATER
     assert world.registry.documents == []
 
 
@@ -183,7 +184,7 @@ def test_without_knowing_the_published_versions_nothing_is_sent(world: World, tm
     ("fault", "sent", "stored"),
     [
         (Fault("npm.publish", "status", 429), Sent.LATER, False),
-        (Fault("npm.publish", "status", 503), Sent.LATER, False),
+        (Fault("npm.publish", "status", 503), Sent.UNKNOWN, False),
         (Fault("npm.publish", "status", 409), Sent.LATER, False),
         (Fault("npm.publish", "status", 404), Sent.REFUSED, False),
         (Fault("npm.publish", "status", 413), Sent.REFUSED, False),
@@ -209,9 +210,17 @@ def test_trouble_is_told_apart_and_never_answered_by_a_second_upload(
 ) -> None:
     world.faults.add(fault)
     file = tarball(tmp_path)
-    assert world.npm.publish(planned(), artifact_of(file), file, world.person).sent is sent
+    assert world.npm.publish(planned(), artifact_of(file), file, world.person, unheard).sent is sent
     assert len(world.journal.calls("npm.publish")) == 1
     assert bool(world.npm.observe(PACKAGE, "1.0.0").files) is stored
+
+
+def test_a_404_is_explained_as_the_refusal_that_it_is(world: World, tmp_path: Path) -> None:
+    world.faults.add(Fault("npm.publish", "status", 404))
+    file = tarball(tmp_path)
+    receipt = world.npm.publish(planned(), artifact_of(file), file, world.person, unheard)
+    assert (receipt.sent, receipt.detail[:3]) == (Sent.REFUSED, "404")
+    assert receipt.detail.endswith("(npm answers 404 to whoever may not publish the package)")
 
 
 @pytest.mark.parametrize(
@@ -228,7 +237,7 @@ def test_trouble_is_told_apart_and_never_answered_by_a_second_upload(
 def test_only_the_documented_answer_is_a_success(tmp_path: Path, answer: httpx.Response, sent: Sent) -> None:
     file = tarball(tmp_path)
     npm = answering(httpx.Response(404), answer)
-    assert npm.publish(planned(), artifact_of(file), file, Credential("opaque", 0.0)).sent is sent
+    assert npm.publish(planned(), artifact_of(file), file, Credential("opaque", 0.0), unheard).sent is sent
 
 
 def test_the_tarball_is_sent_as_it_lies_on_disk_with_the_length_announced(tmp_path: Path) -> None:
@@ -242,7 +251,7 @@ def test_the_tarball_is_sent_as_it_lies_on_disk_with_the_length_announced(tmp_pa
     file = tarball(tmp_path)
     client = Client(transport=httpx.MockTransport(answer), clock=Clock())
     npm = Npm(at("https://example.invalid"), client)
-    npm.publish(planned(), artifact_of(file), file, Credential("opaque", 0.0))
+    npm.publish(planned(), artifact_of(file), file, Credential("opaque", 0.0), unheard)
     _, request = received
     assert int(request.headers["content-length"]) == len(request.content)
     assert request.url.raw_path == b"/@acme%2fsdk"
@@ -263,7 +272,7 @@ def test_the_document_is_the_one_that_npm_sends(world: World, tmp_path: Path) ->
     (tmp_path / ".npmrc").write_text(f"registry={world.registry.url}/\n{address}/:_authToken={world.person.secret}\n")
     environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "npm_config_update_notifier": "false"}
     subprocess.run(["npm", "publish", str(file)], cwd=tmp_path, env=environ, check=True, capture_output=True)
-    world.npm.publish(planned(), artifact_of(file), file, world.person)
+    world.npm.publish(planned(), artifact_of(file), file, world.person, unheard)
     by_npm, by_us = world.registry.documents
     described = by_npm["versions"]["1.0.0"]
     for own in ("_from", "_resolved", "_integrity", "_nodeVersion", "_npmVersion"):  # what npm says about itself
@@ -333,7 +342,7 @@ def test_a_trusted_job_may_publish(world: World, tmp_path: Path) -> None:
     credential = world.npm.authorize(PACKAGE, world.identity)
     assert credential.expires == 1_800_003_600.0
     file = tarball(tmp_path)
-    assert world.npm.publish(planned(), artifact_of(file), file, credential).sent is Sent.ACCEPTED
+    assert world.npm.publish(planned(), artifact_of(file), file, credential, unheard).sent is Sent.ACCEPTED
 
 
 @pytest.mark.parametrize(
@@ -363,6 +372,7 @@ def test_a_job_that_nobody_trusts_is_refused_with_its_claims(world: World) -> No
     error = caught.value
     assert (error.code, error.retryable) == ("trusted-publisher-refused", False)
     assert error.found.startswith("404 OIDC token exchange error - package not found; presented repository=acme/widget")
+    assert "npm answers 404 to whoever may not publish" in error.hint
     assert "first version" in error.hint
     assert "eyJ" not in repr(vars(error))
 
@@ -391,6 +401,7 @@ def test_files_that_meet_the_rules_meet_no_objection(artifact: Inspected) -> Non
         (looked_at(size=SIZE_LIMIT + 1), f"{SIZE_LIMIT + 1} bytes"),
         (looked_at(size=0), "0 bytes"),
         (looked_at(metadata={"private": "true"}), "private: true"),
+        (looked_at(metadata={"access": "restricted"}), "publishConfig.access: restricted"),
     ],
 )
 def test_a_broken_rule_is_named(artifact: Inspected, objection: str) -> None:

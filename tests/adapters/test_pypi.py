@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from twine.package import PackageFile
 
 from releaser.adapters.http import Client
 from releaser.adapters.oidc import ActionsIdentity
@@ -25,7 +26,7 @@ from releaser.model.manifest import PlannedPublication
 from releaser.rehearsal import pypi as rehearsal
 from releaser.rehearsal.issuer import Issuer
 from releaser.rehearsal.server import Fault, Faults, Journal
-from tests.adapters.wires import Clock, at, scripted
+from tests.adapters.wires import Clock, at, scripted, unheard
 
 METADATA = """\
 Metadata-Version: 2.1
@@ -64,10 +65,10 @@ def wheel(folder: Path, name: str = WHEEL, note: str = "", metadata: str = METAD
     return folder / name
 
 
-def sdist(folder: Path) -> Path:
+def sdist(folder: Path, metadata: str = METADATA) -> Path:
     file = folder / "acme_widget-1.0.0.tar.gz"
     with tarfile.open(file, "w:gz") as archive:
-        for name, text in (("PKG-INFO", METADATA), ("pyproject.toml", "")):
+        for name, text in (("pyproject.toml", ""), ("PKG-INFO", metadata)):
             entry = tarfile.TarInfo(f"acme_widget-1.0.0/{name}")
             entry.size = len(text.encode())
             archive.addfile(entry, io.BytesIO(text.encode()))
@@ -105,8 +106,9 @@ def answering(*answers: httpx.Response) -> PyPI:
 def test_a_wheel_and_an_sdist_are_published_with_their_bytes_and_metadata(world: World, tmp_path: Path) -> None:
     files = {wheel(tmp_path): Kind.WHEEL, sdist(tmp_path): Kind.SDIST}
     for file, kind in files.items():
-        receipt = world.pypi.publish(PUBLICATION, artifact_of(file, kind), file, world.person)
-        assert (receipt.sent, receipt.detail) == (Sent.ACCEPTED, "")
+        told: list[int] = []
+        receipt = world.pypi.publish(PUBLICATION, artifact_of(file, kind), file, world.person, told.append)
+        assert (receipt.sent, receipt.detail, sum(told)) == (Sent.ACCEPTED, "", file.stat().st_size)
     listed = {file.name: f"sha256:{artifact_of(file).sha256}" for file in files}
     assert world.pypi.observe("acme-widget", "1.0.0") == Listing(True, listed)
     assert world.pypi.visible("Acme.Widget", "1.0.0") == Listing(True, listed)
@@ -114,7 +116,8 @@ def test_a_wheel_and_an_sdist_are_published_with_their_bytes_and_metadata(world:
     assert (described["summary"], described["requires_python"]) == ("A widget", ">=3.11")
 
 
-def test_the_form_is_the_one_that_twine_sends(tmp_path: Path) -> None:
+def form(file: Path, kind: Kind) -> list[tuple[str, bytes]]:
+    """The fields that arrive when *file* is published."""
     received: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -122,41 +125,68 @@ def test_the_form_is_the_one_that_twine_sends(tmp_path: Path) -> None:
         received.append(request)
         return httpx.Response(200)
 
-    file = wheel(tmp_path)
-    client = Client(transport=httpx.MockTransport(answer))
-    pypi = PyPI(at("https://example.invalid"), client)
-    pypi.publish(PUBLICATION, artifact_of(file), file, Credential("opaque", 0.0))
+    pypi = PyPI(at("https://example.invalid"), Client(transport=httpx.MockTransport(answer)))
+    pypi.publish(PUBLICATION, artifact_of(file, kind), file, Credential("opaque", 0.0), unheard)
     (request,) = received
-    boundary = request.headers["content-type"].removeprefix("multipart/form-data; boundary=").encode()
-    parts = request.content.split(b"--" + boundary + b"\r\n")[1:]
-    fields = [
-        (head.split(b'"')[1].decode(), value.removesuffix(b"\r\n"))
-        for head, _, value in (part.partition(b"\r\n\r\n") for part in parts)
-    ]
     assert int(request.headers["content-length"]) == len(request.content)
     assert request.headers["authorization"] == "Basic X190b2tlbl9fOm9wYXF1ZQ=="
-    assert [v for k, v in fields if k == "classifiers"] == [b"Programming Language :: Python", b"Typing :: Typed"]
-    assert [v for k, v in fields if k == "project_urls"] == [
-        b"Home, https://example.invalid/home",
-        b"Docs, https://example.invalid/docs",
-    ]
-    single = dict(fields)
-    assert single["keywords"] == b"one, two"
-    assert single["description"].decode().strip() == "Über *widgets*."
-    assert (single[":action"], single["protocol_version"]) == (b"file_upload", b"1")
-    assert (single["filetype"], single["pyversion"]) == (b"bdist_wheel", b"py3")
-    assert single["sha256_digest"].decode() == artifact_of(file).sha256
-    assert single["blake2_256_digest"].decode() == hashlib.blake2b(file.read_bytes(), digest_size=32).hexdigest()
-    assert single["content"].removesuffix(b"\r\n--" + boundary + b"--") == file.read_bytes()
+    boundary = b"--" + request.headers["content-type"].removeprefix("multipart/form-data; boundary=").encode()
+    *parts, end = request.content.split(b"\r\n" + boundary)
+    assert end == b"--\r\n"
+    heads = [part.removeprefix(boundary).removeprefix(b"\r\n").partition(b"\r\n\r\n") for part in parts]
+    return [(head.split(b'"')[1].decode(), value) for head, _, value in heads]
+
+
+RICH = """\
+Metadata-Version: 2.4
+Name: Acme.Widget
+Version: 1.0.0
+Platform: any
+Platform: unix
+Supported-Platform: linux
+Summary: A widget
+License-Expression: MIT
+License-File: LICENSE
+License-File: NOTICE
+Author-email: Acme <acme@example.invalid>
+Keywords: one,two
+Dynamic: Summary
+Provides-Extra: more
+Description-Content-Type: text/markdown
+Project-URL: Home, https://example.invalid/home
+
+Über *widgets*.
+"""
+
+
+@pytest.mark.parametrize("kind", [Kind.WHEEL, Kind.SDIST])
+@pytest.mark.parametrize(
+    "metadata",
+    [METADATA, RICH, METADATA.replace("Keywords: one,two\n", "License-File: LICENSE\n")],
+    ids=["2.1", "2.4", "a field before its time"],
+)
+def test_the_form_is_the_one_that_twine_sends(tmp_path: Path, kind: Kind, metadata: str) -> None:
+    file = wheel(tmp_path, metadata=metadata) if kind is Kind.WHEEL else sdist(tmp_path, metadata)
+    by_twine: dict[str, Any] = {**PackageFile.from_filename(str(file), None).metadata_dictionary()}
+    del by_twine["blake2_256_digest"]  # one digest is enough for the index, and the approved one is at hand
+    sent = form(file, kind)
+    assert sent.pop() == ("content", file.read_bytes())
+    assert sent[:2] == [(":action", b"file_upload"), ("protocol_version", b"1")]
+    fields: dict[str, list[str]] = {}
+    for name, value in sent[2:]:
+        fields.setdefault(name, []).append(value.decode())
+    assert fields.pop("keywords", [""]) == [", ".join(by_twine.pop("keywords", []))]
+    assert fields.pop("project_urls") == [f"{k}, {v}" for k, v in by_twine.pop("project_urls").items()]
+    assert fields == {k: v if isinstance(v, list) else [v] for k, v in by_twine.items()}
 
 
 def test_the_same_bytes_again_are_accepted_and_other_bytes_are_refused(world: World, tmp_path: Path) -> None:
     file = wheel(tmp_path)
     first = artifact_of(file)
     for _ in range(2):
-        assert world.pypi.publish(PUBLICATION, first, file, world.person).sent is Sent.ACCEPTED
+        assert world.pypi.publish(PUBLICATION, first, file, world.person, unheard).sent is Sent.ACCEPTED
     other = wheel(tmp_path, note="changed")
-    receipt = world.pypi.publish(PUBLICATION, artifact_of(other), other, world.person)
+    receipt = world.pypi.publish(PUBLICATION, artifact_of(other), other, world.person, unheard)
     assert receipt.sent is Sent.REFUSED
     assert "File already exists" in receipt.detail
     assert world.pypi.observe("acme-widget", "1.0.0").files == {WHEEL: f"sha256:{first.sha256}"}
@@ -165,7 +195,7 @@ def test_the_same_bytes_again_are_accepted_and_other_bytes_are_refused(world: Wo
 def test_bytes_that_are_not_the_approved_ones_are_refused_by_the_index(world: World, tmp_path: Path) -> None:
     approved = artifact_of(wheel(tmp_path))
     swapped = wheel(tmp_path, note="swapped")
-    receipt = world.pypi.publish(PUBLICATION, approved, swapped, world.person)
+    receipt = world.pypi.publish(PUBLICATION, approved, swapped, world.person, unheard)
     assert (receipt.sent, "digest" in receipt.detail) == (Sent.REFUSED, True)
     assert world.pypi.observe("acme-widget", "1.0.0") == Listing(package=False)
 
@@ -181,7 +211,7 @@ def test_bytes_that_are_not_the_approved_ones_are_refused_by_the_index(world: Wo
 )
 def test_a_file_of_something_else_is_never_sent(world: World, tmp_path: Path, metadata: str, says: str) -> None:
     file = wheel(tmp_path, metadata=metadata)
-    receipt = world.pypi.publish(PUBLICATION, artifact_of(file), file, world.person)
+    receipt = world.pypi.publish(PUBLICATION, artifact_of(file), file, world.person, unheard)
     assert receipt.sent is Sent.REFUSED
     assert says in receipt.detail
     assert world.journal.calls() == []
@@ -190,7 +220,7 @@ def test_a_file_of_something_else_is_never_sent(world: World, tmp_path: Path, me
 @pytest.mark.parametrize(
     ("fault", "sent", "stored"),
     [
-        (Fault("pypi.upload", "status", 503), Sent.LATER, False),
+        (Fault("pypi.upload", "status", 503), Sent.UNKNOWN, False),
         (Fault("pypi.upload", "status", 429), Sent.LATER, False),
         (Fault("pypi.upload", "status", 500), Sent.UNKNOWN, False),
         (Fault("pypi.upload", "lie", 502), Sent.UNKNOWN, True),
@@ -203,7 +233,7 @@ def test_trouble_is_told_apart_and_never_answered_by_a_second_upload(
 ) -> None:
     world.faults.add(fault)
     file = wheel(tmp_path)
-    assert world.pypi.publish(PUBLICATION, artifact_of(file), file, world.person).sent is sent
+    assert world.pypi.publish(PUBLICATION, artifact_of(file), file, world.person, unheard).sent is sent
     assert len(world.journal.calls("pypi.upload")) == 1
     assert bool(world.pypi.observe("acme-widget", "1.0.0").files) is stored
 
@@ -211,7 +241,7 @@ def test_trouble_is_told_apart_and_never_answered_by_a_second_upload(
 def test_a_web_page_instead_of_an_answer_is_no_success(tmp_path: Path) -> None:
     file = wheel(tmp_path)
     pypi = answering(httpx.Response(200, content=b"\n<!DOCTYPE html><html>Sign in to the network</html>"))
-    assert pypi.publish(PUBLICATION, artifact_of(file), file, Credential("opaque", 0.0)).sent is Sent.UNKNOWN
+    assert pypi.publish(PUBLICATION, artifact_of(file), file, Credential("opaque", 0.0), unheard).sent is Sent.UNKNOWN
 
 
 # reading
@@ -230,7 +260,7 @@ def test_what_the_index_does_not_show_yet_is_not_visible(world: World, tmp_path:
     world.index.now = lambda: now
     world.index.add_package("acme-widget")
     world.index.index_lag = 60.0
-    world.pypi.publish(PUBLICATION, artifact_of(file), file, world.person)
+    world.pypi.publish(PUBLICATION, artifact_of(file), file, world.person, unheard)
     assert world.pypi.visible("acme-widget", "1.0.0").files == {}
     now += 61
     assert world.pypi.visible("acme-widget", "1.0.0").files.keys() == {WHEEL}
@@ -311,7 +341,7 @@ def test_a_trusted_job_may_publish_and_its_token_is_good_for_a_quarter_of_an_hou
     assert credential.expires == 1_800_000_900.0
     assert credential.secret not in repr(credential)
     file = wheel(tmp_path)
-    assert world.pypi.publish(PUBLICATION, artifact_of(file), file, credential).sent is Sent.ACCEPTED
+    assert world.pypi.publish(PUBLICATION, artifact_of(file), file, credential, unheard).sent is Sent.ACCEPTED
 
 
 def test_a_token_that_expired_is_refused(world: World, tmp_path: Path) -> None:
@@ -321,7 +351,7 @@ def test_a_token_that_expired_is_refused(world: World, tmp_path: Path) -> None:
     credential = world.pypi.authorize("acme-widget", world.identity)
     now += 901
     file = wheel(tmp_path)
-    receipt = world.pypi.publish(PUBLICATION, artifact_of(file), file, credential)
+    receipt = world.pypi.publish(PUBLICATION, artifact_of(file), file, credential, unheard)
     assert receipt.sent is Sent.REFUSED
     assert credential.secret not in receipt.detail
 

@@ -23,10 +23,14 @@ class Clock:
 
 def at(url: str) -> Endpoints:
     """Every registry at one address."""
-    return served_at(pypi=url, crates=url, npm=url, github=url)
+    return served_at(pypi=url, crates=url, npm=url, github=url, chocolatey=url)
 
 
 def scripted(*answers: httpx.Response) -> Client:
     """A client that is given *answers* in turn, whatever it asks."""
     left = iter(answers)
     return Client(transport=httpx.MockTransport(lambda _: next(left)), clock=Clock())
+
+
+def unheard(_: int) -> None:
+    """Progress that nobody follows."""

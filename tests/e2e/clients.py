@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from releaser.rehearsal.world import World
-from tests.e2e.commands import environment, run
+from tests.e2e.commands import environment, failing, run
+
+NO_JOB: Mapping[str, str] = {}
+SOMEBODY = {"NAME": "Somebody", "EMAIL": "somebody@example.invalid"}
 
 
 class Pip:
@@ -35,72 +38,110 @@ def rustup_home() -> str:
 
 
 class Cargo:
-    """A new program in *folder* that knows the world's registry as ``rehearsal``."""
+    """A new program in *folder* that knows the registry at *index* as ``rehearsal``, and publishes with *token*."""
 
-    def __init__(self, world: World, folder: Path) -> None:
+    def __init__(self, index: str, folder: Path, token: str = "") -> None:
         more = {
             "CARGO_HOME": str(folder / "cargo-home"),
-            "CARGO_REGISTRIES_REHEARSAL_INDEX": world.crates.index,
+            "CARGO_REGISTRIES_REHEARSAL_INDEX": index,
             "RUSTUP_HOME": rustup_home(),
+            **({"CARGO_REGISTRIES_REHEARSAL_TOKEN": token} if token else {}),
         }
         self._given = environment(folder / "home", more)
-        self._folder = folder / "program"
-        self._run("new", "--quiet", "--vcs", "none", "--name", "program", str(self._folder), folder=folder)
+        self.folder = folder / "program"
+        run(
+            "cargo",
+            "new",
+            "--quiet",
+            "--vcs",
+            "none",
+            "--name",
+            "program",
+            str(self.folder),
+            folder=folder,
+            given=self._given,
+        )
 
     def add(self, requirement: str) -> None:
-        self._run("add", "--quiet", "--registry", "rehearsal", requirement, folder=self._folder)
+        self.run("add", "--quiet", "--registry", "rehearsal", requirement)
 
     def prints(self, body: str) -> str:
         """What the program prints with *body* as its ``main``."""
-        (self._folder / "src" / "main.rs").write_text(f"fn main() {{ {body} }}\n")
-        self._run("build", "--quiet", folder=self._folder)
-        return run(str(self._folder / "target" / "debug" / "program"), folder=self._folder, given=self._given)
+        (self.folder / "src" / "main.rs").write_text(f"fn main() {{ {body} }}\n")
+        self.run("build", "--quiet")
+        return run(str(self.folder / "target" / "debug" / "program"), folder=self.folder, given=self._given)
 
     def checksum(self, crate: str) -> str:
         """What cargo locked *crate* at, by the archive it downloaded."""
-        lock = (self._folder / "Cargo.lock").read_text()
+        lock = (self.folder / "Cargo.lock").read_text()
         found = re.search(rf'name = "{crate}"\n.*\n.*\nchecksum = "(\w+)"', lock)
         return found[1] if found else ""
 
-    def _run(self, *arguments: str, folder: Path) -> None:
-        run("cargo", *arguments, folder=folder, given=self._given)
+    def run(self, *arguments: str) -> str:
+        """What cargo prints when it succeeds."""
+        return run("cargo", *arguments, folder=self.folder, given=self._given)
+
+    def fails(self, *arguments: str) -> str:
+        """What cargo complains of; fails the test when it succeeds."""
+        return failing("cargo", *arguments, folder=self.folder, given=self._given)
 
 
 class Npm:
-    """An empty project in *folder*."""
+    """An empty project in *folder* that knows the registry at *url*; *token* is what it publishes with."""
 
-    def __init__(self, world: World, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, token: str = "", job: Mapping[str, str] = NO_JOB) -> None:
         self._folder = folder
         self._given = environment(
             folder / "home",
             {
-                "npm_config_registry": world.npm.url,
+                "npm_config_registry": url,
                 "npm_config_cache": str(folder / "cache"),
                 "npm_config_globalconfig": str(folder / "global"),
                 "npm_config_audit": "false",
                 "npm_config_update_notifier": "false",
+                "npm_config_fetch_retries": "0",
+                **job,
             },
         )
+        address = url.removeprefix("http:")
+        (folder / "home" / ".npmrc").write_text(f"{address}/:_authToken={token}\n" if token else "")
 
     def install(self, package: str) -> None:
-        run("npm", "install", package, folder=self._folder, given=self._given)
+        self.run("install", package)
+
+    def run(self, *arguments: str) -> str:
+        """What npm prints when it succeeds."""
+        return run("npm", *arguments, folder=self._folder, given=self._given)
+
+    def fails(self, *arguments: str) -> str:
+        """What npm complains of; fails the test when it succeeds."""
+        return failing("npm", *arguments, folder=self._folder, given=self._given)
 
     def node(self, script: str) -> str:
         return run("node", "--eval", script, folder=self._folder, given=self._given)
 
 
 class Git:
-    """git without anybody's configuration."""
+    """git without anybody's configuration, as Somebody."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        more: Mapping[str, str] = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"}
+        who = {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in SOMEBODY.items()}
+        more: Mapping[str, str] = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", **who}
         self._given = environment(folder / "home", more)
 
     def clone(self, url: str, *options: str) -> Path:
         """A fresh copy of *url*."""
-        run("git", "clone", "--quiet", *options, url, "clone", folder=self._folder, given=self._given)
+        self.run("clone", "--quiet", *options, url, "clone")
         return self._folder / "clone"
+
+    def run(self, *arguments: str) -> str:
+        """What git prints when it succeeds."""
+        return run("git", *arguments, folder=self._folder, given=self._given)
+
+    def fails(self, *arguments: str) -> str:
+        """What git complains of; fails the test when it succeeds."""
+        return failing("git", *arguments, folder=self._folder, given=self._given)
 
 
 def cask_digests(cask: str) -> Sequence[str]:

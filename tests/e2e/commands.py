@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -17,9 +17,10 @@ from releaser.errors import Exit
 from releaser.faces.cli import main
 from releaser.model.document import sha256
 from releaser.rehearsal.sample import Sample
+from tests.places import DOWNLOADS
 
 ROOT = Path(__file__).parents[2]
-DOWNLOADS = ROOT / ".downloads"
+
 
 Command = Callable[..., str]
 """Runs one command: `releaser` or `at_once`."""
@@ -81,12 +82,24 @@ def release(project: Sample) -> None:
 
 def run(*command: str, folder: Path, given: Mapping[str, str]) -> str:
     """What a program prints; fails the test when it is not installed, or with its last words when it fails."""
-    if shutil.which(command[0], path=given["PATH"]) is None:
-        pytest.fail(f"{command[0]} is not installed; `-m 'not clients'` leaves out the tests that need it")
-    done = subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, timeout=300, check=False)
+    done = _ran(command, folder, given)
     if done.returncode != Exit.DONE:
         pytest.fail(f"`{' '.join(command)}` ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
     return done.stdout
+
+
+def failing(*command: str, folder: Path, given: Mapping[str, str]) -> str:
+    """What a program complains of; fails the test when it is not installed or succeeds."""
+    done = _ran(command, folder, given)
+    if done.returncode == Exit.DONE:
+        pytest.fail(f"`{' '.join(command)}` succeeded\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+    return done.stderr
+
+
+def _ran(command: Sequence[str], folder: Path, given: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    if shutil.which(command[0], path=given["PATH"]) is None:
+        pytest.fail(f"{command[0]} is not installed; `-m 'not clients'` leaves out the tests that need it")
+    return subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, timeout=300, check=False)
 
 
 def download(pattern: str) -> Path:

@@ -64,7 +64,7 @@ def test_pip_finds_no_wheel_of_another_version(released: Released, tmp_path: Pat
 
 @pytest.mark.clients("cargo")
 def test_cargo_builds_a_program_with_the_crate(released: Released, tmp_path: Path) -> None:
-    cargo = Cargo(released.world, tmp_path)
+    cargo = Cargo(released.world.crates.index, tmp_path)
     cargo.add("ternlet@=0.9.0")
     assert cargo.prints('println!("{}", ternlet::YEARLY);') == "70900\n"
     assert cargo.checksum("ternlet") == released.sha256("ternlet-0.9.0.crate")
@@ -72,7 +72,7 @@ def test_cargo_builds_a_program_with_the_crate(released: Released, tmp_path: Pat
 
 @pytest.mark.clients("npm", "node")
 def test_npm_installs_the_client(released: Released, tmp_path: Path) -> None:
-    npm = Npm(released.world, tmp_path)
+    npm = Npm(released.world.npm.url, tmp_path)
     npm.install("@harbor/tern@0.9.0")
     assert npm.node("console.log(require('@harbor/tern'))") == "0.9.0\n"
 

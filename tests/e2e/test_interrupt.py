@@ -34,7 +34,14 @@ from tests.e2e.commands import approve, at_once, environment, run, start
 LAG, SETTLE = 0.8, "2"
 FAST = ("--poll", "0.1", "--settle", SETTLE)
 
-ONCE = {"pypi.upload": 5, "crates.publish": 1, "npm.publish": 1, "github.update-release": 1, "github.update-ref": 1}
+ONCE = {
+    "pypi.upload": 5,
+    "crates.publish": 1,
+    "npm.publish": 1,
+    "github.update-release": 1,
+    "github.update-ref": 2,
+    "chocolatey.push": 1,
+}
 """How often each irreversible write is accepted in a release of the sample project."""
 
 EVERYWHERE = os.environ.get("RELEASER_KILL_POINTS") == "all"
@@ -64,6 +71,7 @@ MOMENTS = (
     Moment("crates.revoke", 2),
     Moment("pypi.upload", 4, LAG),
     Moment("pypi.upload", 5),
+    Moment("chocolatey.push", 1),
     Moment("github.create-commit", 1),
     Moment("github.update-ref", 1),
 )
@@ -179,7 +187,7 @@ def test_a_publication_killed_anywhere_is_finished_by_the_next(tmp_path: Path, p
         Moment("github.create-release", 1),
         Moment("github.upload-asset", 1),
         Moment("github.upload-asset", 7),
-        Moment("github.upload-asset", 13),
+        Moment("github.upload-asset", 14),
     ],
     ids=str,
 )
@@ -193,7 +201,7 @@ def test_a_killed_draft_is_finished_by_the_next(world: World, moment: Moment) ->
     at_once(project, project.job, *draft)
     check_drafted(world, project)
     effects = accepted(world) - before
-    assert (effects["github.create-release"], effects["github.upload-asset"]) == (1, 13)
+    assert (effects["github.create-release"], effects["github.upload-asset"]) == (1, 14)
 
     writes = world.journal.writes()
     at_once(project, project.job, *draft)

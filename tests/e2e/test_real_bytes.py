@@ -24,7 +24,8 @@ from releaser.model.version import Version
 from releaser.rehearsal.sample import BINARIES, PEOPLE, WORKFLOW, Sample
 from releaser.rehearsal.world import World
 from tests.e2e.clients import Cargo, Git, Npm, Pip, cask_digests
-from tests.e2e.commands import DOWNLOADS, ROOT, download, environment, release, run
+from tests.e2e.commands import ROOT, download, environment, release, run
+from tests.places import DOWNLOADS
 
 pytestmark = pytest.mark.downloads
 
@@ -238,7 +239,7 @@ def test_cargo_builds_with_the_real_crate(stage: Stage, tmp_path: Path) -> None:
     manifest = '[package]\nname = "itoa"\nversion = "1.0.15"\n'
     stage.release(f"{CRATE}@1.0.15", "release", {"Cargo.toml": manifest, DEFAULT_PATH: policy}, [crate])
 
-    cargo = Cargo(stage.world, tmp_path)
+    cargo = Cargo(stage.world.crates.index, tmp_path)
     cargo.add("itoa@=1.0.15")
     assert cargo.prints('print!("{}", itoa::Buffer::new().format(128u64));') == "128"
     assert cargo.checksum("itoa") == sha256(crate)
@@ -253,7 +254,7 @@ def test_npm_installs_the_real_package(stage: Stage, tmp_path: Path) -> None:
     manifest = json.dumps({"name": "is-number", "version": "7.0.0"})
     stage.release(f"{PACKAGE}@7.0.0", "release", {"package.json": manifest, DEFAULT_PATH: policy}, [package])
 
-    npm = Npm(stage.world, tmp_path)
+    npm = Npm(stage.world.npm.url, tmp_path)
     npm.install("is-number")
     assert npm.node("console.log(require('is-number')('7.0'), require('is-number')('seven'))") == "true false\n"
     locked = json.loads((tmp_path / "package-lock.json").read_bytes())["packages"]["node_modules/is-number"]

@@ -8,8 +8,6 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from releaser.engine.candidate import Candidate, Published, candidate
 from releaser.engine.draft import draft, wanted_assets
 from releaser.engine.ports import Outside, Release, RepositoryFacts
@@ -21,7 +19,7 @@ from releaser.model.approval import Decision
 from releaser.model.artifact import Artifact, Kind
 from releaser.model.facts import CheckState, Tag
 from releaser.model.manifest import ASSET, CHECKSUMS, Manifest, Person, PolicyRef, RepositoryRef, TagRef
-from releaser.model.policy import DEFAULT_PATH, Policy, policy_digest
+from releaser.model.policy import DEFAULT_PATH, KindSettings, Policy, policy_digest
 from releaser.policy import schedule
 from tests.world import Account, Casks, World
 
@@ -99,7 +97,7 @@ def content(name: str) -> bytes:
     return f"the bytes of {name}\n".encode()
 
 
-class _Settings(BaseModel):
+class _Settings(KindSettings):
     """The cask of these tests has no keys of its own."""
 
 
@@ -123,7 +121,7 @@ class Scene:
         forge.states["ci-complete"] = CheckState.SUCCESS
         self.world.policy(policy)
         self.world.tap(TAP)
-        self.known = {n: (r.ecosystem, r.kinds) for n, r in self.world.registries.items()}
+        self.known = {n: r.terms for n, r in self.world.registries.items()}
         self.manifest = self.assembled()
         self.files = self.written(self.manifest)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from releaser.engine.planner import case_for, delivery_action, plan, version_of
 from releaser.model.facts import CheckState, Delivery, DeliveryState, Facts, Presence, Shelf, Unobserved, World
 from releaser.model.manifest import PlannedDelivery
 from releaser.model.plan import Action, Plan, Status, Verdict
+from releaser.model.terms import Pace
 from releaser.policy.case import Case
 from tests.cases import (
     COMMIT,
@@ -196,6 +198,23 @@ def test_a_plan_for_any_tag_can_be_written_down(tag: str) -> None:
     written = made(case(tag, source=None)).canonical()
     assert written.isascii()
     assert Plan.parse(written, "plan.json").verdict is Verdict.REFUSED
+
+
+# What rate limits make of it
+
+
+def test_many_versions_at_a_registry_with_a_rate_limit_take_their_time() -> None:
+    crates = "".join(f'[publish.part-{n}]\nregistry = "crates.io"\nfiles = "crates"\n' for n in range(64))
+    text = f'[artifacts.crates]\nfiles = "*.crate"\n{crates}'
+    limited = {**REGISTRIES, "crates.io": replace(REGISTRIES["crates.io"], pace=Pace(30, timedelta(minutes=1)))}
+    given = case_for(policy(text), "v1.2.3", Facts(source(), ()), limited)
+    (pace,) = made(given, text).paces
+    assert (pace.registry, pace.versions, pace.least) == ("crates.io", 64, 34 * 60)
+
+
+@pytest.mark.parametrize(("versions", "minutes"), [(0, 0), (1, 0), (30, 0), (31, 1), (64, 34)])
+def test_the_time_that_a_rate_limit_takes(versions: int, minutes: int) -> None:
+    assert Pace(30, timedelta(minutes=1)).least(versions) == timedelta(minutes=minutes)
 
 
 # The document

@@ -245,12 +245,34 @@ def test_refused_for_good_holds_back_its_dependants_only(scene: Scene) -> None:
 
 
 def test_what_was_accepted_beside_a_refused_file_is_on_record_in_the_end(scene: Scene) -> None:
-    scene.world.pypi.faults = [Fault.REFUSED]
+    scene.world.pypi.faults = [None, Fault.REFUSED]
     scene.world.pypi.record_lag = PATIENCE.refused + 1
     scene.world.crates.index_lag = 60
     assert scene.publish().state is State.PARTIAL
-    assert {LINUX, CRATE, NPM_NAME} == set(scene.arrived())
+    assert {MAC, CRATE, NPM_NAME} == set(scene.arrived())
     assert scene.open_intents() == []
+
+
+def test_where_the_first_file_is_refused_the_others_are_not_sent(scene: Scene) -> None:
+    scene.world.pypi.faults = [Fault.REFUSED]
+    assert scene.publish().state is State.PARTIAL
+    assert {CRATE, NPM_NAME} == set(scene.arrived())
+
+
+@pytest.mark.parametrize("fault", [Fault.REQUEST_LOST, Fault.ANSWER_LOST, Fault.ERROR_AFTER, Fault.LATE, Fault.BUSY])
+def test_the_others_wait_until_the_first_file_is_known_to_be_there(scene: Scene, fault: Fault) -> None:
+    scene.world.pypi.faults = [fault]
+    assert_released(scene, scene.publish())
+    first, second = (a for a in scene.world.pypi.arrived if a.name in (LINUX, MAC))
+    assert (first.name, second.name) == (MAC, LINUX)
+    assert second.at >= first.at
+
+
+def test_with_the_first_file_there_one_that_stays_away_does_not_hold_up_the_others(scene: Scene) -> None:
+    scene.world.pypi.plant("coglet", "1.2.0", MAC, content(MAC))
+    scene.world.pypi.faults = [Fault.REQUEST_LOST]
+    assert scene.publish().state is State.RELEASED
+    assert sorted(scene.arrived()) == sorted(EVERYTHING - {MAC})
 
 
 def test_what_was_refused_goes_out_once_the_cause_is_mended(scene: Scene) -> None:

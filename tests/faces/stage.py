@@ -244,7 +244,7 @@ class Stage:
             id="seed", registry=registry, package=package, version=version, files=(name,), wave=1
         )
         right = Credential(secrets[registry], float("inf"))
-        receipt = adapters[registry].publish(publication, inspect(file).artifact, file, right)
+        receipt = adapters[registry].publish(publication, inspect(file).artifact, file, right, lambda _: None)
         client.close()
         file.unlink()
         assert receipt.sent is Sent.ACCEPTED, receipt.detail

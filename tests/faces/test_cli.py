@@ -179,9 +179,9 @@ def test_a_tag_can_be_planned_before_it_is_made(ready: Stage) -> None:
 
 def test_every_row_is_shown_when_asked_for(ready: Stage) -> None:
     folded, every = succeed(ready.plan()).out, succeed(ready.plan("--verbose")).out
-    assert "11 objects" in folded
-    assert "11 objects" not in every
-    assert every.count("✓  pass     archive") == 11
+    assert "12 objects" in folded
+    assert "12 objects" not in every
+    assert every.count("✓  pass     archive") == 12
 
 
 def test_the_policy_in_force_is_shown_with_its_defaults(ready: Stage) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from releaser.errors import Exit
 from releaser.rehearsal.gitrepo import BareRepository
+from releaser.rehearsal.gitrepo import Person as Author
 from releaser.rehearsal.sample import REPOSITORY, TAP
 from releaser.rehearsal.server import Fault
 from tests.faces.stage import Ran, Stage, succeed
@@ -48,8 +49,11 @@ ALL_VISIBLE = {
     "ternlet-crate": "visible",
     "ternlet-pypi": "visible",
     "sdk": "visible",
+    "chocolatey": "visible",
     "homebrew": "visible",
+    "scoop": "visible",
 }
+MANAGERS = ("chocolatey", "homebrew", "scoop")
 
 
 # -- the straight way ---------------------------------------------------------------------------------------------
@@ -104,7 +108,7 @@ def test_the_ledger_tells_every_effect_with_its_end(released: Stage) -> None:
     meant = {r["body"]["effect"] for r in records if r["kind"] == "intent"}
     ended = {r["body"]["effect"] for r in records if r["kind"] == "outcome" and r["body"]["result"] == "done"}
     assert meant == ended
-    assert len(meant) == 1 + sum(FILES.values()) + 1  # the release itself, each file, the tap
+    assert len(meant) == 1 + sum(FILES.values()) + len(MANAGERS)  # the release itself, each file
     assert next(r["body"]["state"] for r in records if r["kind"] == "state") == "released"
 
 
@@ -129,13 +133,13 @@ def test_status_tells_the_state_and_the_next_command_on_the_way(stage: Stage) ->
     assert look()[:2] == (Exit.DONE, "released")
 
 
-def test_a_prerelease_goes_everywhere_but_to_the_package_manager(tmp_path: Path) -> None:
+def test_a_prerelease_goes_everywhere_but_to_the_package_managers(tmp_path: Path) -> None:
     with Stage(tmp_path, "1.0.0-rc.1") as stage:
         stage.draft().approve()
         succeed(stage.publish())
         report = stage.status()
         assert report["state"] == "released"
-        assert shown(report) == {k: v for k, v in ALL_VISIBLE.items() if k != "homebrew"}
+        assert shown(report) == {k: v for k, v in ALL_VISIBLE.items() if k not in MANAGERS}
         assert {row["id"]: row["item"] for row in report["publications"]}["sdk"] == "tern 1.0.0rc1"
         assert tap(stage).entry("main", "Casks/tern.rb") is None
         with stage.forge() as forge:
@@ -187,7 +191,7 @@ def event(stage: Stage, login: str, id: int, kind: str = "User", action: str = "
     body = {
         "action": action,
         "sender": {"id": id, "login": login, "type": kind},
-        "release": {"id": release.id, "published_at": at},
+        "release": {"id": release.id, "tag_name": release.tag, "published_at": at},
     }
     file.write_text(json.dumps(body))
     return {"GITHUB_EVENT_NAME": "release", "GITHUB_EVENT_PATH": str(file)}
@@ -285,6 +289,33 @@ def test_a_write_that_did_not_happen_is_repeated_once(approved: Stage) -> None:
     assert ran.code == Exit.DONE, ran.said
     assert shown(approved.status()) == ALL_VISIBLE
     assert uploads(approved) == {operation: count + 1 for operation, count in FILES.items()}
+
+
+def test_a_package_in_moderation_is_waited_for(approved: Stage) -> None:
+    feed = approved.world.chocolatey
+    feed.moderated = True
+    for _ in range(2):
+        assert approved.publish().code == Exit.WAITING
+        report = approved.status()
+        assert (report["state"], shown(report)) == ("publishing", {**ALL_VISIBLE, "chocolatey": "submitted"})
+    feed.moderate("tern", "0.9.0", "Approved")
+    succeed(approved.publish())
+    assert (approved.status()["state"], approved.effects_of("chocolatey.push")) == ("released", 1)
+
+
+def test_a_file_that_may_be_newer_is_left_for_people_to_look_at(approved: Stage) -> None:
+    contents, git = b"cask 'tern'\n", tap(approved)
+    tip = git.ref("refs/heads/main")
+    assert tip is not None
+    tree = git.write_tree(tip.sha, [("Casks/tern.rb", "100644", git.write_blob(contents))])
+    who = Author("Ana", "ana@example.invalid", "2026-01-02T03:04:05Z")
+    assert git.move("refs/heads/main", git.write_commit(tree, [tip.sha], "by hand", who, who), tip.sha)
+    ran = approved.publish()
+    assert (ran.code, "delivery-conflict" in ran.err) == (Exit.CONFLICT, True)
+    assert shown(approved.status()) == {**ALL_VISIBLE, "homebrew": "conflict"}
+    entry = git.entry("main", "Casks/tern.rb")
+    assert entry is not None
+    assert git.blob(entry.sha) == contents
 
 
 @pytest.mark.parametrize("kind", ["drop", "lie"])

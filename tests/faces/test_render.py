@@ -15,7 +15,7 @@ from releaser.errors import ConfigError, RefusedError
 from releaser.faces import render
 from releaser.faces.log import shown, size
 from releaser.faces.notes import notes
-from releaser.model.plan import GateRow, Plan, Status
+from releaser.model.plan import GateRow, PaceRow, Plan, Status
 from releaser.model.status import ChannelRow, ProblemRow, Shown, StatusReport
 from tests.cases import FULL, case, file, full_files, manifest, source
 
@@ -51,6 +51,11 @@ def hostile_status() -> StatusReport:
         downstream=(channel,),
         problems=(problem,),
     )
+
+
+def limited_plan() -> Plan:
+    pace = PaceRow(registry="crates.io", versions=64, least=2040, reason="30 new versions at once, then one every 60 s")
+    return hostile_plan().model_copy(update={"paces": (pace,)})
 
 
 def text_of(document: Plan | StatusReport) -> str:
@@ -162,3 +167,9 @@ def test_the_notes_of_a_draft_call_on_nobody() -> None:
     assert "| `@acme/core` |" in written
     assert "@acme" not in written.replace("`@acme/core`", "")
     assert all(f"| `{a.name}` | {size(a.size)} | `{a.sha256}` |" in written for a in made.artifacts)
+
+
+def test_a_plan_says_how_long_a_rate_limit_makes_it_take() -> None:
+    said = "takes 64 versions in at least 34 minutes: 30 new versions at once, then one every 60 s"
+    assert f"crates.io {said}" in text_of(limited_plan())
+    assert f"crates.io {said}." in render.plan_markdown(limited_plan())

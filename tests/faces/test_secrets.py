@@ -33,7 +33,8 @@ class Canaries:
         world = self.stage.world
         minted = {*world.pypi._grants, *world.crates._grants, *world.npm._grants}
         signatures = {identity.rpartition(".")[2] for identity in self.identities}
-        return minted | signatures | {*world.github._tokens, *self.identities, world.oidc.request_token}
+        kept = {world.oidc.request_token, world.chocolatey.api_key}
+        return minted | signatures | kept | {*world.github._tokens, *self.identities}
 
 
 def disguises(secret: str) -> Iterator[str]:
@@ -114,6 +115,7 @@ TALKATIVE = [
 ]
 
 
+@pytest.mark.hostile("repeats credentials in everything that an answer has")
 @pytest.mark.parametrize("operations", TALKATIVE, ids=lambda names: ", ".join(sorted(names)))
 def test_a_service_that_repeats_our_credential_is_not_quoted(
     approved: Stage, monkeypatch: pytest.MonkeyPatch, operations: set[str]

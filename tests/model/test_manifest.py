@@ -111,3 +111,9 @@ def test_the_golden_checksums() -> None:
         "9e6db2b52dd85c2f3054df305373fc3b937f8a142ce20f00bf1bad6c2b2050aa  demo-1.2.3-py3-none-any.whl\n"
         "850f35593911a90a07c2da1f70444f74b082271782e139f2e6db969434f5742c  release.json\n"
     )
+
+
+def test_a_copy_with_another_field_has_a_digest_of_its_own() -> None:
+    first = manifest()
+    assert first.digest() == manifest().digest()
+    assert first.model_copy(update={"version": "9.9.9"}).digest() != first.digest()

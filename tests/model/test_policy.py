@@ -28,6 +28,18 @@ assets = { macos-arm64 = "demo" }
 """
 
 
+FEED = """\
+[downstream.choco]
+kind = "chocolatey"
+repository = "https://feed.example.invalid/api/v2"
+description = "Demonstrates how it is to be delivered"
+authors = "Ana"
+homepage = "https://example.invalid"
+tags = "demo"
+assets = { windows-x86_64 = "demo.zip" }
+"""
+
+
 def refusal(text: str) -> ConfigError:
     with pytest.raises(ConfigError) as caught:
         policy(text)
@@ -71,6 +83,7 @@ def test_a_delivery_has_defaults_too() -> None:
     brew = policy(TAP).downstream["brew"]
     assert (brew.via, brew.channels, brew.needs) == ("pull-request", ("stable",), None)
     assert set(brew.settings) == {"description", "homepage", "assets"}
+    assert policy(FEED).downstream["choco"].via == "push"
 
 
 @pytest.mark.parametrize(
@@ -252,7 +265,7 @@ def test_the_worked_policies_can_be_read(path: Path) -> None:
             TAP.replace("homebrew-cask", "homebrew-cast"),
             2,
             "'homebrew-cast'",
-            "one of homebrew-cask",
+            "one of chocolatey, homebrew-cask",
             "did you mean 'homebrew-cask'?",
             id="an unknown package manager",
         ),
@@ -260,9 +273,37 @@ def test_the_worked_policies_can_be_read(path: Path) -> None:
             TAP + 'via = "comit"\n',
             7,
             "'comit'",
-            "'pull-request' or 'commit'",
+            "'pull-request', 'commit' or 'push'",
             "did you mean 'commit'?",
             id="an unknown way",
+        ),
+        pytest.param(
+            TAP + 'via = "push"\n', 7, "'push'", "'pull-request' or 'commit'", "schema policy", id="a push to a tap"
+        ),
+        pytest.param(
+            TAP.replace("acme/tap", "https://tap.example.invalid/x"),
+            3,
+            "'https://tap.example.invalid/x'",
+            "OWNER/NAME",
+            "schema policy",
+            id="a tap that is a feed",
+        ),
+        pytest.param(
+            FEED.replace("https://feed.example.invalid/api/v2", "acme/feed"),
+            3,
+            "'acme/feed'",
+            "a feed's address, such as",
+            "schema policy",
+            id="a feed that is a tap",
+        ),
+        pytest.param(FEED + 'via = "commit"\n', 9, "'commit'", "'push'", "schema policy", id="a commit to a feed"),
+        pytest.param(
+            FEED.replace("https:", "http:"),
+            3,
+            "'http://feed.example.invalid/api/v2'",
+            "match pattern",
+            "schema policy",
+            id="a feed for all to read",
         ),
         pytest.param(
             TAP + 'channels = ["stabel"]\n',

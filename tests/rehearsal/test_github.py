@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -199,53 +197,6 @@ def test_repository_says_who_it_is_and_what_the_caller_may(world: World) -> None
 
 
 # Git
-
-
-def git(*arguments: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    isolated = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"}
-    who = ("-c", "user.name=octo", "-c", "user.email=octo@example.invalid")
-    env = {**os.environ, **isolated}
-    return subprocess.run(["git", *who, *arguments], cwd=cwd, env=env, check=check, capture_output=True, text=True)
-
-
-def address(world: World, by: str = "", repository: str = "acme/widget.git") -> str:
-    login = f"x-access-token:{world.tokens[by]}@" if by else ""
-    return f"http://{login}{urlsplit(world.github.url).netloc}/{repository}"
-
-
-@pytest.mark.parametrize("repository", ["acme/widget.git", "acme/widget"])
-def test_git_clones_and_pushes(world: World, tmp_path: Path, repository: str) -> None:
-    git("clone", address(world, repository=repository), "work", cwd=tmp_path)
-    work = tmp_path / "work"
-    (work / "large.bin").write_bytes(os.urandom(2 << 20))  # beyond http.postBuffer: sent in chunks
-    git("add", ".", cwd=work)
-    git("commit", "-m", "second", cwd=work)
-    git("tag", "-a", "v1.0.0", "-m", "one", cwd=work)
-    git("push", address(world, "octo", repository), "HEAD:main", "v1.0.0", cwd=work)
-
-    head = git("rev-parse", "HEAD", cwd=work).stdout.strip()
-    assert world.call("GET", f"{REPO}/git/ref/heads/main").json()["object"] == {
-        "sha": head,
-        "type": "commit",
-        "url": f"{world.github.url}{REPO}/git/commits/{head}",
-    }
-    assert world.call("GET", f"{REPO}/git/ref/tags/v1.0.0").json()["object"]["type"] == "tag"
-
-
-@pytest.mark.parametrize("by", ["", "eve"], ids=["nobody", "stranger"])
-def test_git_push_needs_write_access(world: World, tmp_path: Path, by: str) -> None:
-    git("clone", address(world), "work", cwd=tmp_path)
-    before = world.git.refs()
-    pushed = git("push", address(world, by), "HEAD:refs/heads/evil", cwd=tmp_path / "work", check=False)
-
-    assert pushed.returncode != 0
-    assert world.git.refs() == before
-
-
-def test_git_does_not_clone_a_private_repository_for_strangers(world: World, tmp_path: Path) -> None:
-    world.github.add_repository("acme/secret", 1003, 501, private=True)
-    for by in ("", "eve"):
-        assert git("clone", address(world, by, "acme/secret.git"), "work", cwd=tmp_path, check=False).returncode != 0
 
 
 def test_an_annotated_tag_leads_to_its_commit_by_way_of_the_tag_object(world: World) -> None:

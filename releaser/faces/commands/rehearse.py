@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
         with World(root) as world:
             world.lag(options.lag)
             project = sample.settle(world, version)
-            _say(f"a forge, an identity provider and three registries are up on loopback; world in {root}")
+            _say(f"a forge, an identity provider, three registries and a feed are up on loopback; world in {root}")
             _say(f"{sample.REPOSITORY} was tagged {project.tag}; its artifacts are in {project.artifacts}")
             environments = _environments(world, project)
             code = Exit.DONE if options.prepare else _release(project)
@@ -134,7 +134,14 @@ def _run(who: str, environment: Mapping[str, str], project: Sample, *arguments: 
     from releaser.faces.action import LONG_LIVED
 
     _say(f"\n[{who}] $ releaser {shlex.join(arguments)}")
-    real = ("GITHUB_", "GH_", "ACTIONS_", "RELEASER_", *LONG_LIVED)  # nothing of the real world has a part in it
+    real = (
+        "GITHUB_",
+        "GH_",
+        "ACTIONS_",
+        "RELEASER_",
+        "CHOCOLATEY_",
+        *LONG_LIVED,
+    )  # nothing of the real world has a part in it
     keep = {k: v for k, v in os.environ.items() if not k.startswith(real)}
     command = [sys.executable, "-m", "releaser", *arguments]
     return subprocess.run(command, cwd=project.checkout, env={**keep, **environment}, check=False).returncode
@@ -151,8 +158,14 @@ def _picture(world: World, project: Sample) -> None:
         "pypi": f"ternlet {python} (3 wheels), then tern {python} (wheel, sdist)",
         "crates.io": f"ternlet {semver}",
         "npm": f"@harbor/tern {semver}",
-        "homebrew": "cask tern in harbor/homebrew-tap" if not project.version.is_prerelease else "stable releases only",
+        **dict.fromkeys(("homebrew", "scoop", "chocolatey"), "stable releases only"),
     }
+    if not project.version.is_prerelease:
+        arrows |= {
+            "homebrew": "cask tern in harbor/homebrew-tap",
+            "scoop": "app tern in harbor/scoop-bucket",
+            "chocolatey": f"package tern {semver}",
+        }
     if project.version.phase == "dev":
         arrows = {"github release": arrows["github release"]}
     out = console()
@@ -180,6 +193,7 @@ def install_commands(world: World, project: Sample) -> Sequence[str]:
         f"cargo add --registry rehearsal ternlet@={semver}",
         f"npm install --registry {world.npm.url} @harbor/tern@{semver}",
         f"git clone {world.github.url}/harbor/homebrew-tap.git",
+        f"git clone {world.github.url}/harbor/scoop-bucket.git",
     )
 
 

@@ -1,0 +1,10 @@
+﻿$ErrorActionPreference = 'Stop'
+$toolsDir = Split-Path -Parent $MyInvocation.MyCommand.Definition
+$packageArgs = @{
+  packageName    = 'tool'
+  fileFullPath   = (Join-Path $toolsDir 't.exe')
+  url64bit       = 'https://forge.example.invalid/acme/Tool/releases/download/v1.2.3/tool_windows_amd64.exe'
+  checksum64     = '1111111111111111111111111111111111111111111111111111111111111111'
+  checksumType64 = 'sha256'
+}
+Get-ChocolateyWebFile @packageArgs
