@@ -6,6 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PINNED := --constraint constraints.txt --build-constraint constraints.txt
 BACKEND := hatchling editables
 ARGS ?=
+PARALLEL := --numprocesses auto --maxprocesses 2 --dist loadgroup
 # The newest crate registry whose own lock file can be met: its API and index are closest to the public one's.
 CRATE_SERVER := kellnr@6.6.0
 
@@ -29,7 +30,7 @@ setup: $(VENV)/.installed ## install the project, so that .venv/bin/releaser run
 .PHONY: test
 test: $(VENV)/.tools ## the whole test suite; `make test ARGS="-k pypi"` for a part of it
 	@$(BIN)/python tests/fetch_downloads.py --tolerant
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 2 $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.tools ## style, types, layers, and the safety of the workflows
@@ -53,7 +54,7 @@ servers: .servers/.installed ## install the real servers and clients that the co
 
 .PHONY: contracts
 contracts: $(VENV)/.tools .servers/.installed ## the contract suites, and the table of docs/contracts.md
-	CI=true $(BIN)/python -m pytest tests/contracts --contracts-table docs/contracts.md $(ARGS)
+	CI=true $(BIN)/python -m pytest tests/contracts $(PARALLEL) --contracts-table docs/contracts.md $(ARGS)
 
 .PHONY: wire-mutants
 wire-mutants: $(VENV)/.tools ## break the rehearsal servers fact by fact: does a contract case notice? ARGS="--sample 200"

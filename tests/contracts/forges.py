@@ -38,6 +38,10 @@ TEAM = "acme/crew"
 JSON = "application/vnd.github+json"
 RAW = "application/vnd.github.raw+json"
 BYTES = "application/octet-stream"
+ABSENT = "it has no such operation; only the rehearsal can be held to it"
+LOOSE = "it takes what GitHub refuses; the adapter's own checks come first"
+WORDED = "in other words, which the adapter only shows"
+"""Why the emulator may differ."""
 _numbers = itertools.count(1)
 
 

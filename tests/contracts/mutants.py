@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import importlib
 import importlib.abc
 import importlib.util
 import json
@@ -35,6 +36,12 @@ SERVICES = ROOT / "releaser" / "rehearsal"
 SUITES = Path(__file__).parent
 APART = frozenset({"__init__", "server", "world", "sample", "gitrepo"})
 """Modules that hold no fact of a wire: the HTTP machinery, the project that is released, git's own plumbing."""
+LOADED = (
+    *("cryptography.hazmat.primitives.asymmetric.rsa", "githubkit", "httpx"),
+    *("jsonschema", "packaging.metadata", "pydantic", "rfc8785", "semver", "twine.package"),
+    *("releaser.adapters.crates", "releaser.adapters.github", "releaser.adapters.npm", "releaser.adapters.pypi"),
+)
+"""Loaded once, for all forks: whatever takes long and is not changed."""
 PATIENCE = 60  # seconds for the cases of one mutant; one that hangs is caught
 
 _DIGESTS = {"sha256": "blake2s", "sha512": "blake2b", "md5": "sha1", "sha1": "md5", "blake2b": "sha512"}
@@ -255,7 +262,7 @@ class _Reach:
 
 
 def _run(plugins: Sequence[object], suites: Sequence[str]) -> int:
-    options = ["-q", "-x", "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
+    options = ["-q", "-x", "--assert=plain", "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
     return int(pytest.main([*options, *suites], plugins=list(plugins)))
 
 
@@ -298,8 +305,8 @@ def _reach(suites: Sequence[str]) -> tuple[Mapping[str, Sequence[str]], Mapping[
 
 def judge(chosen: Sequence[Mutant], suites: Sequence[str], jobs: int) -> Iterator[Verdict]:
     """The verdict on each mutant, as they come in."""
-    import httpx  # noqa: F401 - loaded once, for all forks
-
+    for name in LOADED:
+        importlib.import_module(name)
     lines, seconds = _reach(suites)
     waiting, running = list(reversed(chosen)), dict[int, Mutant]()
     while waiting or running:

@@ -67,7 +67,8 @@ class Documented:
 
 
 def shown(value: object) -> str:
-    return " or ".join(sorted(map(str, value))) if isinstance(value, frozenset | set) else str(value)
+    text = " or ".join(sorted(map(str, value))) if isinstance(value, frozenset | set) else str(value)
+    return text or "nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,8 @@ def _cell(cell: Cell, notes: list[str]) -> str:
     for note in cell.differences:
         if note not in notes:
             notes.append(note)
-    return ", ".join(f"differs ({notes.index(note) + 1})" for note in cell.differences) or "pass"
+    numbers = ", ".join(str(notes.index(note) + 1) for note in cell.differences)
+    return f"differs ({numbers})" if numbers else "pass"
 
 
 def rows_of(document: str) -> Sequence[tuple[str, str]]:

@@ -30,6 +30,7 @@ ANYWHERE = frozenset({400, 401, 403, 404, 429, 500, 502, 503, 504})
 """Any operation may fail so, with GitHub's plain error (rest/using-the-rest-api: troubleshooting, rate-limits)."""
 UNLISTED: Mapping[tuple[str, int], str] = {
     ("actions/create-workflow-dispatch", 422): "an unknown ref, or too many inputs (rest/actions/workflows)",
+    ("checks/list-for-ref", 422): "an unknown commit, as for the commit itself (rest/commits/commits)",
     ("repos/create-commit-status", 422): "an unknown commit, or the 1001st status (rest/commits/statuses)",
     ("repos/delete-release-asset", 422): "an immutable release (code-security: immutable releases)",
     ("repos/update-release", 422): "a tag that has a release, or is burnt (code-security: immutable releases)",
