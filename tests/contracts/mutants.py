@@ -336,6 +336,7 @@ def _with(mutant: Mutant, cases: Sequence[str]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.contracts.mutants", description=__doc__.partition("\n")[0])
     parser.add_argument("--service", default="", help="only modules whose name begins so: pypi, crates, npm, github, …")
+    parser.add_argument("--suites", default="test_*.py", metavar="PATTERN", help="only the suites in files named so")
     parser.add_argument("--sample", type=int, default=0, metavar="N", help="N mutants chosen by --seed, not all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
@@ -346,7 +347,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.sample:
         chosen = random.Random(options.seed).sample(chosen, min(options.sample, len(chosen)))  # noqa: S311 - a sample
     began, verdicts = time.monotonic(), list[Verdict]()
-    suites = sorted(str(file) for file in SUITES.glob("test_*.py") if file.stem not in ("test_mutants",))
+    suites = sorted(str(file) for file in SUITES.glob(options.suites) if file.stem != "test_table")
     for verdict in judge(chosen, suites, options.jobs):
         verdicts.append(verdict)
         if verdict.result != "caught":
