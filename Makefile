@@ -50,11 +50,11 @@ bench: $(VENV)/.peers ## the benchmarks, beside other tools; `make bench ARGS="-
 	@for file in benchmarks/bench_*.py; do echo "$$file"; $(BIN)/python "$$file" --peers $(VENV)/peers/bin $(ARGS) || exit; done
 
 .PHONY: servers
-servers: .servers/.installed ## install the real servers and clients that the contract suites run; needs npm and cargo
+servers: .servers/.installed-$(CRATE_SERVER) ## the servers and clients that the contract suites run; needs npm, cargo, perl and a C compiler
 
 .PHONY: contracts
-contracts: $(VENV)/.tools .servers/.installed ## the contract suites, and the table of docs/contracts.md
-	CI=true $(BIN)/python -m pytest tests/contracts $(PARALLEL) --contracts-table docs/contracts.md $(ARGS)
+contracts: $(VENV)/.tools .servers/.installed-$(CRATE_SERVER) ## the contract suites, and the table of docs/contracts.md; needs ruby and nuget too
+	CI=true $(BIN)/python -m pytest tests/contracts $(PARALLEL) $(or $(ARGS),--contracts-table docs/contracts.md)
 
 .PHONY: wire-mutants
 wire-mutants: $(VENV)/.tools ## break the rehearsal servers fact by fact: does a contract case notice? ARGS="--sample 200"
@@ -88,7 +88,7 @@ lock: $(VENV)/.python ## write constraints.txt anew: the newest versions that py
 
 .PHONY: clean
 clean: ## remove everything that these targets made
-	rm -rf $(VENV) .downloads dist site .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .downloads .servers dist site .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find releaser tests -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: interpreter
@@ -115,7 +115,7 @@ $(VENV)/.tools: $(VENV)/.installed
 	@$(PIP) install $(PINNED) --group dev
 	@touch $@
 
-.servers/.installed: $(VENV)/.python $(wildcard tests/contracts/requirements/*)
+.servers/.installed-$(CRATE_SERVER): $(VENV)/.python $(wildcard tests/contracts/requirements/*)
 	@echo "installing the servers and clients of the contract suites into .servers"
 	@$(BIN)/python -m venv .servers/venv
 	@.servers/venv/bin/python -m pip --disable-pip-version-check --quiet install -r tests/contracts/requirements/requirements.txt

@@ -590,7 +590,8 @@ class Casks:
     """A dispatcher that writes the version and the manifest's digest into a tap.
 
     ``answer`` is what the next delivery is told instead of what happened; with a refusal, nothing happens.
-    ``down`` taps cannot be read.
+    ``down`` taps cannot be read, ``slow`` ones say yes and show nothing; for ``unready`` ones this process lacks
+    something. ``asked`` counts deliveries.
     """
 
     kind = "homebrew-cask"
@@ -599,9 +600,16 @@ class Casks:
         self.taps = taps
         self.answer: Receipt | None = None
         self.down = False
+        self.unready = False
+        self.slow = False
+        self.asked = 0
 
     def objections(self, entry: PlannedDelivery, manifest: Manifest) -> Iterable[str]:
         return ()
+
+    def ready(self, entry: PlannedDelivery) -> None:
+        if self.unready:
+            raise ConfigError("delivery-key-missing", "there is no key", object=entry.id)
 
     def observe(self, entry: PlannedDelivery, manifest: Manifest) -> Delivery:
         if self.down:
@@ -618,6 +626,9 @@ class Casks:
         return Delivery(DeliveryState.ABSENT)
 
     def deliver(self, entry: PlannedDelivery, manifest: Manifest) -> Receipt:
+        self.asked += 1
+        if self.slow:
+            return Receipt(Sent.ACCEPTED, "in the queue")
         answer, self.answer = self.answer, None
         if answer is not None and answer.sent in (Sent.REFUSED, Sent.LATER):
             return answer

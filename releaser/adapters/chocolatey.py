@@ -1,7 +1,8 @@
 """Chocolatey: a package pushed to a NuGet feed of version 2, where moderators may hold it back.
 
 Push: NuGet/NuGet.Client PackageUpdateResource.cs; feed: its V2FeedParser.cs; moderation: chocolatey/docs
-community-repository/moderation. A rejected version is answered as if it were not there.
+community-repository/moderation. A rejected version is answered as if it were not there, and a version that is not there
+by 404 with an error of OData (NuGet/NuGetGallery) or without words (NuGet/NuGet.Server).
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import binascii
 import hashlib
 import secrets
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from releaser.adapters.delivery import Source, objections, settings_of
 from releaser.adapters.endpoints import ChocolateyEndpoints
-from releaser.adapters.http import Client, Reply, conceal
+from releaser.adapters.http import Client, Reply, conceal, plain
 from releaser.adapters.nupkg import ChocolateySettings, Package, render
 from releaser.engine.ports import Receipt, Sent
+from releaser.errors import ConfigError, ExternalError
 from releaser.model.facts import Delivery, DeliveryState
 from releaser.model.manifest import Manifest, PlannedDelivery
 from releaser.model.spelling import Ecosystem
@@ -25,7 +28,10 @@ from releaser.model.spelling import Ecosystem
 API_KEY = "CHOCOLATEY_API_KEY"
 """The environment variable of the key; feeds of this kind know no other credential."""
 
-_ATOM = "http://www.w3.org/2005/Atom entry"
+_ENTRY = "http://www.w3.org/2005/Atom entry"
+_FEED = "http://www.w3.org/2005/Atom feed"
+_SERVICE = "http://www.w3.org/2007/app service"
+_ERROR = "http://schemas.microsoft.com/ado/2007/08/dataservices/metadata error"
 _DATA = "http://schemas.microsoft.com/ado/2007/08/dataservices "
 _DIGESTS = {"SHA512": hashlib.sha512, "SHA256": hashlib.sha256}
 _FREE = frozenset({"", "Approved", "Exempted", "Unknown"})
@@ -50,15 +56,24 @@ class Chocolatey:
     def objections(self, entry: PlannedDelivery, manifest: Manifest) -> Iterable[str]:
         return objections(lambda: self._rendered(entry, manifest))
 
+    def ready(self, entry: PlannedDelivery) -> None:
+        """Raises ConfigError ``chocolatey-key-missing``; whether the key is good shows only in a push."""
+        if not self._key:
+            raise ConfigError(
+                "chocolatey-key-missing",
+                "packages cannot be pushed without a key",
+                object=entry.id,
+                found=f"no {API_KEY} in the environment",
+                wanted="the key of the feed",
+                hint=f"set {API_KEY} in the publish job's environment",
+            )
+
     def observe(self, entry: PlannedDelivery, manifest: Manifest) -> Delivery:
         package = self._rendered(entry, manifest)
         what = f"{package.id} {package.version}"
-        feed = (self._endpoints.feed or entry.repository).rstrip("/")
-        reply = self._client.request("GET", f"{feed}/Packages(Id='{package.id}',Version='{package.version}')")
-        if reply.status not in (200, 404):
-            raise reply.unexpected()
-        shown = _properties(reply) if reply.status == 200 else None
-        if shown is None:
+        reply = self._found(self._endpoints.feed or entry.repository, package)
+        shown = _properties(reply) if reply else None
+        if reply is None or shown is None:
             return Delivery(DeliveryState.ABSENT, what)
         if not _is_same(reply, shown, package.content):
             return Delivery(DeliveryState.CONFLICT, f"{what} is there with another content")
@@ -66,9 +81,9 @@ class Chocolatey:
         if status in _FREE:
             return Delivery(DeliveryState.SAME, what)
         if status == "Submitted":
-            step = shown.get("PackageSubmittedStatus", "")
+            step = plain(shown.get("PackageSubmittedStatus", ""))
             return Delivery(DeliveryState.SUBMITTED, f"{what} is in moderation" + (f": {step}" if step else ""))
-        return Delivery(DeliveryState.CONFLICT, f"{what} is there with the status {status!a}")
+        return Delivery(DeliveryState.CONFLICT, f"{what} is there with the status {plain(status)!a}")
 
     def deliver(self, entry: PlannedDelivery, manifest: Manifest) -> Receipt:
         """Push the package, once. That it exists already (409, 406) decides nothing: only the feed says what it is."""
@@ -88,17 +103,40 @@ class Chocolatey:
             means=_meaning,
         )
 
+    def _found(self, source: str, package: Package) -> Reply | None:
+        """What the feed at *source* answers of *package*; None for the 404 of what is a feed indeed.
+
+        Raises ExternalError ``answer-unreadable`` for every other answer: behind a wrong address nothing is absent.
+        """
+        feed = _service(source)
+        reply = self._read(f"{feed}/Packages(Id='{package.id}',Version='{package.version}')")
+        if reply.status == 200:
+            return reply
+        if reply.status != 404:
+            raise reply.unexpected()
+        if not _is(reply, _ERROR):
+            root = self._read(f"{feed}/")
+            if root.status != 200 or not _is(root, _SERVICE):
+                raise reply.unexpected()
+        return None
+
+    def _read(self, address: str) -> Reply:
+        return self._client.request("GET", address, headers={"Accept": "application/atom+xml, application/xml"})
+
     def _rendered(self, entry: PlannedDelivery, manifest: Manifest) -> Package:
         return render(settings_of(entry, ChocolateySettings), Source(Ecosystem.CHOCOLATEY, manifest, self._base))
 
 
-def _push_address(source: str) -> str:
-    """Where *source* takes packages: an address without a path, or a feed's own, is completed as NuGet does."""
+def _service(source: str) -> str:
+    """The data service at *source*: an address without a path is completed as NuGet does to push."""
     address = source.rstrip("/")
-    path = urlsplit(address).path
-    if not path:
-        return f"{address}/api/v2/package/"
-    return f"{address}/package/" if path.endswith("/api/v2") else f"{address}/"
+    return address if urlsplit(address).path else f"{address}/api/v2"
+
+
+def _push_address(source: str) -> str:
+    """Where *source* takes packages: below a data service of the usual name, or else at *source* itself."""
+    service = _service(source)
+    return f"{service}/package/" if service.endswith("/api/v2") else f"{service}/"
 
 
 def _meaning(reply: Reply) -> Sent | None:
@@ -123,20 +161,48 @@ def _is_same(reply: Reply, shown: Mapping[str, str], content: bytes) -> bool:
 
 
 def _properties(reply: Reply) -> Mapping[str, str] | None:
-    """The properties of the one entry in *reply*; None when there is none.
+    """The properties of the one entry in *reply*; None for a feed without entries.
 
-    Raises ExternalError ``answer-unreadable`` for several, for what is not XML, and for a document type, which could
-    blow up or read files (T43).
+    Raises ExternalError ``answer-unreadable`` for several, and for what is neither an entry nor a feed of them.
+    """
+    document = _parsed(reply)
+    if document.root not in (_ENTRY, _FEED):
+        raise reply.unreadable(f"<{document.root.rpartition(' ')[2]}>, which is no Atom")
+    if document.entries > 1:
+        raise reply.unreadable(f"{document.entries} entries")
+    return document.properties if document.entries else None
+
+
+def _is(reply: Reply, root: str) -> bool:
+    """Whether *reply* is a document of this *root*."""
+    try:
+        return _parsed(reply).root == root
+    except ExternalError:
+        return False
+
+
+@dataclass(slots=True)
+class _Document:
+    """XML, as far as it matters. Names are with their namespace, but for those of the properties."""
+
+    root: str
+    entries: int
+    properties: dict[str, str]
+
+
+def _parsed(reply: Reply) -> _Document:
+    """Raises ExternalError ``answer-unreadable`` for what is not XML, and for a document type, which could blow up or
+    read files (T43).
     """
     from xml.parsers import expat
 
-    found: dict[str, str] = {}
-    entries = 0
+    found = _Document("", 0, {})
     inside = ""
 
     def start(name: str, _attributes: Mapping[str, str]) -> None:
-        nonlocal entries, inside
-        entries += name == _ATOM
+        nonlocal inside
+        found.root = found.root or name
+        found.entries += name == _ENTRY
         inside = name.removeprefix(_DATA) if name.startswith(_DATA) else ""
 
     def end(_name: str) -> None:
@@ -145,7 +211,7 @@ def _properties(reply: Reply) -> Mapping[str, str] | None:
 
     def data(text: str) -> None:
         if inside:
-            found[inside] = found.get(inside, "") + text
+            found.properties[inside] = found.properties.get(inside, "") + text
 
     def doctype(*_: object) -> None:
         raise reply.unreadable("a document type")
@@ -157,6 +223,4 @@ def _properties(reply: Reply) -> Mapping[str, str] | None:
         parser.Parse(reply.body, True)
     except (expat.ExpatError, ValueError, LookupError) as error:
         raise reply.unreadable(f"not XML: {error}") from error
-    if entries > 1:
-        raise reply.unreadable(f"{entries} entries")
-    return found if entries else None
+    return found

@@ -26,7 +26,9 @@ S = TypeVar("S", bound=KindSettings)
 Platform = TypeVar("Platform", bound=str)
 
 Line = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f\x{FFFE}\x{FFFF}]+$")]
-Address = Annotated[str, Field(pattern=r"^https?://[^\s\x00-\x1f\x7f\x{FFFE}\x{FFFF}]+$")]
+_AFTER_SCHEME = r"[^\s\x00-\x1f\x7f\x{FFFE}\x{FFFF}]+$"
+Address = Annotated[str, Field(pattern=rf"^https?://{_AFTER_SCHEME}")]
+SecureAddress = Annotated[str, Field(pattern=rf"^https://{_AFTER_SCHEME}")]
 Command = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
 License = Annotated[str, Field(pattern=r"^[A-Za-z0-9.+-]+(?:(?: OR [A-Za-z0-9.+-]+)+|(?: AND [A-Za-z0-9.+-]+)+)?$")]
 

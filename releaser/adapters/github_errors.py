@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from releaser.adapters.http import conceal, plain
+from releaser.adapters.http import conceal, is_unsent, plain
 from releaser.errors import ExternalError, ReleaserError
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ class Failures:
             return self._lost(f"{cause.message}: {cause.found}", unknown=True)
         if isinstance(cause, ReleaserError):
             raise cause
-        unsent = isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-        return self._lost(f"{type(cause).__name__}: {cause}", unknown=write and not unsent)
+        return self._lost(f"{type(cause).__name__}: {cause}", unknown=write and not is_unsent(cause))
 
     def forbidden(self, found: str, needs: str) -> ExternalError:
         """The error for what the token does not permit, or does not show."""

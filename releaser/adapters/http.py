@@ -39,6 +39,7 @@ MAX_ANSWER = 16 << 20  # bytes, decoded
 RETRIES = 4  # of a read
 READ_WAIT = 60.0  # seconds: the longest that a read waits because it was told to
 WRITE_WAIT = 600.0  # seconds: crates.io asks for up to ten minutes between new crates (its src/rate_limiter.rs)
+_GZIP = 64 << 10  # bytes that gzip may add to what does not get smaller: its head, and 5 bytes in each 16 KiB
 SAID = 1000  # characters of what a remote says; the index explains itself at length
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 SHORTEST = 12  # characters of a secret; less would redact common words
@@ -110,8 +111,8 @@ def retry_after(headers: Mapping[str, str], now: datetime, cap: float = READ_WAI
 class Limits:
     """How long one request may take, in seconds: each phase of it without a byte, and all of it, however it drips.
 
-    ``connect`` is for TLS as well, ``pool`` for the wait for one of ``connections``. A body adds to ``total`` what
-    it takes at ``slowest`` bytes a second.
+    ``connect`` is for TLS as well, ``pool`` for the wait for one of ``connections``, of which there are enough for
+    sixteen files of sixteen packages at once. A body adds to ``total`` what it takes at ``slowest`` bytes a second.
     """
 
     connect: float = 10.0
@@ -120,7 +121,22 @@ class Limits:
     pool: float = 60.0
     total: float = 300.0
     slowest: float = 32 << 10
-    connections: int = 100
+    connections: int = 256
+
+
+class Unreachable(ExternalError):
+    """``outside-unreachable``. ``unsent`` says that no byte of the request left this machine."""
+
+    def __init__(self, address: str, found: str, *, unsent: bool = False) -> None:
+        super().__init__(
+            "outside-unreachable",
+            "a service does not answer",
+            object=address,
+            found=plain(found),
+            wanted="an answer",
+            hint="run the same command again; repeating is safe",
+        )
+        self.unsent = unsent
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +211,7 @@ class Reply:
     def unexpected(self) -> ExternalError:
         """This status is not one of those that its kind of question has."""
         if self.status == 429 or self.status >= 500:
-            return _unreachable(self.url, f"{self.status} {self.said}")
+            return Unreachable(self.url, f"{self.status} {self.said}")
         return self.unreadable(f"{self.status} {self.said}")
 
 
@@ -246,8 +262,9 @@ class Client:
 
         A read that fails in transport or is answered 429 or 5xx is repeated up to `RETRIES` times. Raises
         ExternalError ``transport-insecure``, ``host-not-allowed`` and ``request-unsendable`` before anything is
-        sent, ``outside-unreachable`` for no answer (and for a read's last 429 or 5xx), ``answer-too-large`` above
-        *limit* bytes and ``answer-unreadable`` for an encoding that was not asked for.
+        sent, `Unreachable` for no answer (and for a read's last 429 or 5xx), ``scratch-unreadable`` for *content* that
+        is gone, ``answer-too-large`` above *limit* bytes and ``answer-unreadable`` for an encoding that was not asked
+        for.
         """
         self._check(url)
         self._check_headers(url, headers or {})
@@ -256,7 +273,7 @@ class Client:
             try:
                 reply = self._exchange(method, url, dict(headers or {}), content, limit)
             except ExternalError as error:
-                if not left or error.code != "outside-unreachable":
+                if not left or not isinstance(error, Unreachable):
                     raise
                 wait = 0.0
             else:
@@ -281,17 +298,16 @@ class Client:
     ) -> Receipt:
         """Send once and say what the answer says; *means* knows the documented answers, None for others.
 
-        Of those 429 is "later", the clean refusals of HTTP are refusals, and everything else is unknown: silence,
-        and any 5xx, which may come from a gateway when the effect is there already, however politely it asks to
-        wait. *notes* explains statuses that do not say what they mean. Raises ExternalError only when nothing may
-        be sent to *url* at all.
+        Of those 429 is "later", as is a service that was not reached at all, the clean refusals of HTTP are refusals,
+        and everything else is unknown: silence, and any 5xx, which may come from a gateway when the effect is there
+        already, however politely it asks to wait. *notes* explains statuses that do not say what they mean. Raises
+        ExternalError only when nothing may be sent to *url* at all.
         """
         self._check(url)
         try:
             reply = self.request(method, url, headers=headers, content=content)
         except ExternalError as error:
-            unsent = error.code == "request-unsendable"
-            return Receipt(Sent.REFUSED if unsent else Sent.UNKNOWN, f"{error.message}: {error.found}")
+            return Receipt(_by_failure(error), f"{error.message}: {error.found}")
         sent = means(reply) or _by_status(reply.status)
         if sent is Sent.ACCEPTED:
             return Receipt(sent)
@@ -378,7 +394,7 @@ class Client:
                 finally:
                     response.close()
         except httpx.TransportError as exc:
-            raise _unreachable(address, f"{type(exc).__name__} {exc}") from exc
+            raise Unreachable(address, f"{type(exc).__name__} {exc}", unsent=is_unsent(exc)) from exc
 
 
 @cache
@@ -410,6 +426,19 @@ class _WallClock:
         time.sleep(seconds)
 
 
+def is_unsent(error: BaseException) -> bool:
+    """Whether httpx raised *error* before it had a connection, so that nothing of the request was sent."""
+    import httpx
+
+    return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+
+
+def _by_failure(error: ExternalError) -> Sent:
+    if isinstance(error, Unreachable) and error.unsent:
+        return Sent.LATER
+    return Sent.REFUSED if error.code == "request-unsendable" else Sent.UNKNOWN
+
+
 def _by_status(status: int) -> Sent:
     if status == 429:
         return Sent.LATER
@@ -417,7 +446,10 @@ def _by_status(status: int) -> Sent:
 
 
 def decoded(response: httpx.Response, address: str, limit: int) -> bytes:
-    """The body, decoded here because only so does a bomb stop at *limit*."""
+    """The body, decoded here because only so does a bomb stop at *limit*, and so does what is no part of the gzip.
+
+    A gzip is one member (RFC 1952 section 2.2) and nothing behind it, at most `_GZIP` larger than what is in it.
+    """
     import httpx
 
     encoding = response.headers.get("content-encoding", "identity").strip().lower() or "identity"
@@ -425,10 +457,14 @@ def decoded(response: httpx.Response, address: str, limit: int) -> bytes:
         raise _undecodable(address, f"content-encoding {encoding}")
     unpack = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
     body = bytearray()
+    received = 0
     try:
         for piece in response.stream:
+            received += len(piece)
             body += unpack.decompress(piece, limit + 1 - len(body)) if unpack else piece
-            if len(body) > limit:
+            if unpack and unpack.unused_data:
+                raise _undecodable(address, "more behind the end of the gzip")
+            if len(body) > limit or received > limit + _GZIP:
                 raise ExternalError(
                     "answer-too-large",
                     f"an answer is larger than {limit} bytes",
@@ -439,7 +475,7 @@ def decoded(response: httpx.Response, address: str, limit: int) -> bytes:
                 )
     except zlib.error as exc:
         raise _undecodable(address, f"broken gzip: {exc}") from exc
-    if unpack and body and not unpack.eof:
+    if unpack and received and not unpack.eof:
         raise _undecodable(address, "gzip that ends too early")
     return bytes(body)
 
@@ -472,17 +508,6 @@ def _no_cookies() -> Any:
     from http.cookiejar import CookieJar, DefaultCookiePolicy
 
     return CookieJar(DefaultCookiePolicy(allowed_domains=()))
-
-
-def _unreachable(address: str, found: str) -> ExternalError:
-    return ExternalError(
-        "outside-unreachable",
-        "a service does not answer",
-        object=address,
-        found=plain(found),
-        wanted="an answer",
-        hint="run the same command again; repeating is safe",
-    )
 
 
 def _undecodable(address: str, found: str) -> ExternalError:

@@ -7,7 +7,6 @@ validate-npm-package-name; npm registry docs/responses/package-metadata.md.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 import re
@@ -273,7 +272,7 @@ def _digest(integrity: str) -> str:
         if algorithm == "sha512":
             try:
                 digest = base64.b64decode(value, validate=True)
-            except binascii.Error:
+            except ValueError:  # of Base64, or because it is not ASCII
                 return ""
             return f"sha512:{digest.hex()}" if len(digest) == hashlib.sha512().digest_size else ""
     return ""

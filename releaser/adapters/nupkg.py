@@ -17,7 +17,7 @@ from xml.etree.ElementTree import Element, tostring
 
 from pydantic import Field
 
-from releaser.adapters.delivery import Address, Command, File, Line, Source
+from releaser.adapters.delivery import Address, Command, File, Line, SecureAddress, Source
 from releaser.model.policy import KindSettings, Strings
 
 Platform = Literal["windows-x86_64", "windows-x86"]
@@ -64,8 +64,8 @@ class ChocolateySettings(KindSettings):
     """The release's file for each of `windows-x86_64`, `windows-x86`: a name or pattern in which `{version}` and
     `{tag}` are replaced. All are `.zip` archives of programs, or programs, or installers.
     """
-    push: Address | None = None
-    """Where packages are pushed, as `choco push --source` takes it; to the feed itself by default."""
+    push: SecureAddress | None = None
+    """Where packages are pushed, over `https`, as `choco push --source` takes it; to the feed itself by default."""
 
 
 @dataclass(frozen=True, slots=True)

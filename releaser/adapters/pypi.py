@@ -23,6 +23,7 @@ from releaser.adapters.endpoints import Endpoints
 from releaser.adapters.http import Client, Reply, conceal, plain
 from releaser.adapters.oidc import exchange, exchange_refused
 from releaser.engine.ports import Credential, Identity, Receipt, Sent
+from releaser.model import core_metadata
 from releaser.model.artifact import Artifact, Inspected, Kind
 from releaser.model.facts import Listing, Objection
 from releaser.model.manifest import PlannedPublication
@@ -202,11 +203,8 @@ class PyPI:
     ) -> Receipt:
         try:
             fields = _form(artifact, file)
-        except (ExceptionGroup, *_UNREADABLE) as exc:
-            why = exc.exceptions if isinstance(exc, ExceptionGroup) else (exc,)
-            return Receipt(
-                Sent.REFUSED, f"{artifact.name} has no usable metadata: {plain('; '.join(sorted(map(str, why))))}"
-            )
+        except _UNREADABLE as exc:
+            return Receipt(Sent.REFUSED, f"{artifact.name} has no usable metadata: {plain(str(exc))}")
         named, version = dict(fields)["name"], dict(fields)["version"]
         if (normalised(named), version) != (normalised(publication.package), publication.version):
             return Receipt(Sent.REFUSED, f"{artifact.name} is {named} {version}")
@@ -284,19 +282,11 @@ def _form(artifact: Artifact, file: Path) -> list[tuple[str, str]]:
     """The upload form's fields, as twine fills it in from the file's own metadata (its package.py).
 
     The one digest is the approved one: the index itself refuses other bytes, and the file is not read for it here.
-    Raises ExceptionGroup and ValueError for metadata that the index would refuse, and the errors of the archive
-    modules.
+    Raises ValueError for metadata that the index would refuse, and the errors of the archive modules.
     """
-    from packaging.metadata import Metadata, parse_email
-    from packaging.version import Version
-
-    raw, unparsed = parse_email(_core_metadata(artifact, file))
-    if Version(raw.get("metadata_version", "0")) < Version("2.4"):  # setuptools wrote it before it was standard
-        raw.pop("license_files", None)
-        unparsed.pop("license-file", None)
-    if unparsed:
-        raise ValueError(f"unrecognized or malformed: {', '.join(sorted(unparsed))}")
-    Metadata.from_raw(raw)
+    raw, faults = core_metadata.read(_core_metadata(artifact, file))
+    if faults:
+        raise ValueError("; ".join(faults))
     wheel = artifact.kind is Kind.WHEEL
     fields = [
         (":action", "file_upload"),

@@ -64,11 +64,12 @@ class Scoop(TapItem[ScoopSettings]):
         name = source.name(settings.item, APP, "lower-case letters, digits, `.`, `-` and `_`")
         version = source.version()
         program = f"{settings.binary or name}.exe"
+        spelled = _spelled(version)
         architecture, autoupdate = {}, {}
         for platform, file in source.files(settings.assets, ARCHITECTURES, ENDINGS).items():
             bits, where = ARCHITECTURES[platform], _where(file, program, _folder(settings, source, file))
             architecture[bits] = {"url": where["url"], "hash": file.sha256, **where}
-            autoupdate[bits] = {key: _templated(value, version, source.home) for key, value in where.items()}
+            autoupdate[bits] = {key: _templated(value, spelled, source.home) for key, value in where.items()}
         app: dict[str, Any] = {
             "version": version,
             "description": settings.description,
@@ -77,12 +78,13 @@ class Scoop(TapItem[ScoopSettings]):
             "architecture": architecture,
             "bin": program,
             **({"shortcuts": [[program, settings.shortcut]]} if settings.shortcut else {}),
-            "checkver": _checkver(source, version),
-            "autoupdate": {
+        }
+        if checkver := _checkver(source, version, spelled):
+            app["checkver"] = checkver
+            app["autoupdate"] = {
                 "architecture": autoupdate,
                 "hash": {"url": f"$baseurl/{CHECKSUMS}", "regex": r"(?m)^$sha256  $basename$"},
-            },
-        }
+            }
         return Item(name, json.dumps(app, indent=4, ensure_ascii=False) + "\n")
 
     @staticmethod
@@ -107,16 +109,26 @@ def _where(file: File, program: str, folder: str | None) -> dict[str, str]:
     return {"url": url, **({"extract_dir": folder} if folder else {})}
 
 
-def _templated(value: str, version: str, home: str) -> str:
+def _spelled(version: str) -> re.Pattern[str]:
+    """*version* where it stands for itself, and is not a part of a longer number."""
+    return re.compile(rf"(?<![0-9])(?<![0-9]\.){re.escape(version)}(?![0-9])")
+
+
+def _templated(value: str, spelled: re.Pattern[str], home: str) -> str:
     """*value* for versions to come: ``$version`` in its place, wherever the release's own address is over."""
     fixed = home if value.startswith(home) else ""
-    return fixed + value.removeprefix(fixed).replace(version, "$version")
+    return fixed + spelled.sub("$version", value.removeprefix(fixed))
 
 
-def _checkver(source: Source, version: str) -> dict[str, str]:
-    """How Scoop's updater finds the newest release; its own expression knows ``1.2.3`` and ``v1.2.3``."""
+def _checkver(source: Source, version: str, spelled: re.Pattern[str]) -> dict[str, str] | None:
+    """How Scoop's updater finds the newest release; its own expression knows ``1.2.3`` and ``v1.2.3``.
+
+    None where the tag spells the version otherwise: from such a tag nobody can tell the next version.
+    """
     tag = source.manifest.tag.name
     if tag in (version, f"v{version}"):
         return {"github": source.home}
-    before, _, after = (re.escape(quote(part)) for part in tag.partition(version))
+    if (place := spelled.search(tag)) is None:
+        return None
+    before, after = (re.escape(quote(part)) for part in (tag[: place.start()], tag[place.end() :]))
     return {"github": source.home, "regex": rf"/releases/tag/{before}([\w.-]+){after}"}

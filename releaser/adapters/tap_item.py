@@ -73,6 +73,9 @@ class TapItem(ABC, Generic[S]):
     def objections(self, entry: PlannedDelivery, manifest: Manifest) -> Iterable[str]:
         return objections(lambda: self._rendered(entry, manifest))
 
+    def ready(self, entry: PlannedDelivery) -> None:
+        """Nothing to say: the tap's token is only shown to be good by writing."""
+
     def observe(self, entry: PlannedDelivery, manifest: Manifest) -> Delivery:
         tap = self._tap_for(entry.repository)
         wanted = self._wanted(tap, entry, manifest)

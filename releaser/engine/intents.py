@@ -42,8 +42,9 @@ class Intents:
         self._note(key, Receipt(Sent.UNKNOWN), self._clock.now())
 
     def answered(self, key: str, receipt: Receipt) -> None:
-        """Record what was answered."""
+        """Record what was answered. That it was to come later was no attempt."""
         self._note(key, receipt, self._clock.now())
+        self._attempts[key] -= receipt.sent is Sent.LATER
         body = {"effect": key, "result": receipt.sent, "detail": receipt.detail, "wait": receipt.wait}
         self._ledger.append("answer", body)
 
@@ -53,13 +54,14 @@ class Intents:
             self._ledger.append("outcome", {"effect": key, "result": result, "evidence": evidence})
             del self._open[key]
 
-    def is_open(self, key: str) -> bool:
-        """Whether the effect was begun and its end is not known."""
-        return key in self._open
+    def latest(self, key: str) -> Receipt | None:
+        """The last word on an effect that was begun and whose end is not known, UNKNOWN without an answer."""
+        return self._open.get(key)
 
     def accepted(self, key: str) -> bool:
         """Whether the effect was answered with yes and is still to be seen."""
-        return self.is_open(key) and self._open[key].sent is Sent.ACCEPTED
+        receipt = self.latest(key)
+        return receipt is not None and receipt.sent is Sent.ACCEPTED
 
     def may_send(self, key: str) -> bool:
         """Whether an effect that is not there may be sent: nothing of ours is on its way, nor was it accepted."""

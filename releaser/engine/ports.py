@@ -208,6 +208,9 @@ class Dispatcher(Protocol):
     def objections(self, entry: PlannedDelivery, manifest: Manifest) -> Iterable[str]:
         """Why this release cannot be rendered for it. Pure."""
 
+    def ready(self, entry: PlannedDelivery) -> None:
+        """Raise ConfigError when this process could not deliver, as far as that shows without writing."""
+
     def observe(self, entry: PlannedDelivery, manifest: Manifest) -> Delivery:
         """What the tap, bucket or feed has of this release now."""
 

@@ -7,6 +7,7 @@ a crash and confirms it when it is done. A write's answer is a hint; only a regi
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -130,6 +131,7 @@ class _Run:
         self.done: set[str] = set()
         self.failed: set[str] = set()
         self._waited: set[str] = set()
+        self._turns: dict[str, list[datetime]] = defaultdict(list)
         self._artifacts = {a.name: a for a in self.manifest.artifacts}
         self._intents = Intents(outside.ledger, outside.clock, patience.after)
         self._begun = has_begun(view.world.shelves)
@@ -148,7 +150,10 @@ class _Run:
             self._confirm_delivery(entry, view.world.deliveries[entry.id])
 
     def preflight(self) -> None:
-        """Exchange identities for every target that will be written, and give the rights back: all or nothing."""
+        """Make sure of every right that will be needed, and give it back where that can be done: all or nothing.
+
+        For registries, that is an exchange of identities; for package managers, what this process was given.
+        """
         missing = [p for p in self.manifest.publications if not is_complete(self.view.world.shelves[p.id])]
 
         def attempt(publication: PlannedPublication) -> ReleaserError | None:
@@ -160,6 +165,12 @@ class _Run:
             return None
 
         refused = [e for e in self.outside.workers.map(attempt, missing) if e is not None]
+        for entry in self.manifest.downstream:
+            if not has_arrived(self.view.world.deliveries[entry.id]):
+                try:
+                    self.outside.dispatchers[entry.kind].ready(entry)
+                except ReleaserError as error:
+                    refused.append(error)
         for about, reason in dict.fromkeys((e.object, e.message) for e in refused):
             self.outside.reporter.say("preflight-refused", object=about, reason=reason)
         if refused:
@@ -260,13 +271,13 @@ class _Run:
             shelves = survey.shelves(self.outside.registries, self.outside.workers, ready, self._artifacts)
             moved = self._take_in(ready, shelves)
             steps = self._steps(ready, shelves)
-            if steps:
-                self.outside.workers.map(self._send, steps)
+            moved = any(self.outside.workers.map(self._send, steps)) or moved
+            if moved:
                 deadline = self._after(self.patience.visible)
-            elif not moved:
-                if self.outside.clock.now() >= deadline:
-                    self._give_up(self._ready(), shelves)
-                    return
+            elif self.outside.clock.now() >= deadline:
+                self._give_up(self._ready(), shelves)
+                return
+            elif not steps:
                 self._say_waiting(shelves)
                 self.outside.clock.sleep(self.patience.poll)
 
@@ -313,11 +324,19 @@ class _Run:
                 due = [n for n, p in shelf.files.items() if p is Presence.ABSENT and self._may_send(publication, n)]
                 keys = {n: effect(publication, n) for n in shelf.files}
                 opens = not (has_begun({publication.id: shelf}) or any(map(self._intents.accepted, keys.values())))
-                if opens and (under_way := [n for n in keys if self._intents.is_open(keys[n])]):
+                if opens and (under_way := [n for n in keys if self._intents.latest(keys[n])]):
                     due = [n for n in due if n in under_way][:1]
-                if due and publication.id not in self.failed:
+                if due and publication.id not in self.failed and self._take_turn(publication.registry):
                     steps.append(Step(publication, [self._artifacts[n] for n in due], opens))
         return steps
+
+    def _take_turn(self, registry: str) -> bool:
+        """Whether the registry's rate limit has room for one more version now, which then counts."""
+        pace, sent, now = self.subject.registries[registry].pace, self._turns[registry], self.outside.clock.now()
+        if pace is not None and sent and len(sent) >= pace.burst + (now - sent[0]) // pace.interval:
+            return False
+        sent.append(now)
+        return True
 
     def _may_send(self, publication: PlannedPublication, name: str) -> bool:
         """Whether an absent file may be sent (again). An accepted one is waited for, a refused one not resent."""
@@ -330,8 +349,11 @@ class _Run:
             self._fail(publication, _refusal(publication, name, receipt))
         return receipt is None
 
-    def _send(self, step: Step) -> None:
-        """Send each file once, side by side: bytes hashed, gates read again, a fresh right, an intent on record."""
+    def _send(self, step: Step) -> bool:
+        """Send each file once, side by side: bytes hashed, gates read again, a fresh right, an intent on record.
+
+        True when one was accepted.
+        """
         publication = step.publication
         registry = self.outside.registries[publication.registry]
         files = self.outside.workers.map(self._bytes, step.artifacts)
@@ -340,9 +362,9 @@ class _Run:
             right = registry.authorize(publication.package, self.outside.identity)
         except ReleaserError as error:
             self._fail(publication, error)
-            return
+            return False
 
-        def send(pair: tuple[Artifact, Path]) -> Sent:
+        def send(pair: tuple[Artifact, Path]) -> bool:
             artifact, file = pair
             key = effect(publication, artifact.name)
             self._intents.begin(key, f"sha256:{artifact.sha256}")
@@ -350,12 +372,14 @@ class _Run:
                 receipt = registry.publish(publication, artifact, file, right, progress)
             self._intents.answered(key, receipt)
             self.outside.reporter.say("sent", effect=key, answer=receipt.sent, detail=receipt.detail)
-            return receipt.sent
+            return receipt.sent is Sent.ACCEPTED
 
         pairs = list(zip(step.artifacts, files, strict=True))
         try:
-            if not step.opens or send(pairs.pop(0)) is Sent.ACCEPTED:
-                self.outside.workers.map(send, pairs)
+            opened = step.opens and send(pairs.pop(0))
+            if step.opens and not opened:
+                return False
+            return any(self.outside.workers.map(send, pairs)) or opened
         finally:
             registry.discard(right)
 
@@ -389,7 +413,11 @@ class _Run:
             index = self._visible.get(publication.id, shelf)
             hint = f"releaser publish {self.subject.tag}"
             error: ReleaserError
-            if isinstance(shelf, Shelf) and isinstance(index, Shelf):
+            answers = ((n, self._intents.latest(effect(publication, n))) for n in publication.files)
+            later = [(n, receipt) for n, receipt in answers if receipt and receipt.sent is Sent.LATER]
+            if later:
+                error = _refusal(publication, *later[0])
+            elif isinstance(shelf, Shelf) and isinstance(index, Shelf):
                 error = WaitingError(
                     "index-lags",
                     f"{publication.registry} does not show {what} yet",
@@ -446,31 +474,52 @@ class _Run:
                 self.outside.reporter.say("delivery-failed", downstream=entry.id, reason=error.message)
 
     def _deliver(self, entry: PlannedDelivery) -> None:
+        """Send, unless what was sent before may still turn up, and look until it is there."""
         dispatcher, key = self.outside.dispatchers[entry.kind], self._delivery_key(entry)
-        self._intents.begin(key, self.manifest.digest())
-        receipt = dispatcher.deliver(entry, self.manifest)
-        self._intents.answered(key, receipt)
-        wait = self.patience.settle if receipt.sent in (Sent.ACCEPTED, Sent.UNKNOWN) else self.patience.refused
 
         def arrived() -> Delivery | None:
             seen = dispatcher.observe(entry, self.manifest)
             return seen if has_arrived(seen) else None
 
-        seen = self._until(wait, arrived)
+        def found(receipt: Receipt) -> Delivery | None:
+            patient = receipt.sent in (Sent.ACCEPTED, Sent.UNKNOWN)
+            return self._until(self.patience.settle if patient else self.patience.refused, arrived)
+
+        receipt = self._intents.latest(key)
+        seen = found(receipt) if receipt else None
+        if receipt is None or (seen is None and self._intents.may_send(key)):
+            self._intents.begin(key, self.manifest.digest())
+            receipt = dispatcher.deliver(entry, self.manifest)
+            self._intents.answered(key, receipt)
+            seen = found(receipt)
         if seen is None:
             if receipt.sent is Sent.REFUSED:
                 self._intents.close(key, receipt.sent, receipt.detail)
-            raise ExternalError(
-                "delivery-unseen",
-                f"{entry.repository} does not show what was delivered",
-                retryable=receipt.sent is not Sent.REFUSED,
-                object=entry.id,
-                found=receipt.detail or receipt.sent,
-                wanted="the rendered file",
-                hint=f"releaser publish {self.subject.tag}",
-            )
+            raise self._undelivered(entry, receipt)
         self._confirm_delivery(entry, seen)
         self.outside.reporter.say("delivered", downstream=entry.id, detail=seen.detail or seen.state)
+
+    def _undelivered(self, entry: PlannedDelivery, receipt: Receipt) -> ExternalError:
+        """What to say of a delivery that does not show."""
+        found, hint = receipt.detail or receipt.sent, f"releaser publish {self.subject.tag}"
+        if receipt.sent in (Sent.ACCEPTED, Sent.UNKNOWN):
+            return ExternalError(
+                "delivery-unseen",
+                f"{entry.repository} does not show what was delivered",
+                object=entry.id,
+                found=found,
+                wanted="the rendered file",
+                hint=hint,
+            )
+        return ExternalError(
+            "delivery-refused",
+            f"{entry.repository} did not take the delivery",
+            retryable=receipt.sent is Sent.LATER,
+            object=entry.id,
+            found=found,
+            wanted="acceptance",
+            hint=hint,
+        )
 
     def _delivery_key(self, entry: PlannedDelivery) -> str:
         return f"{entry.kind}/{entry.repository}/{entry.id}/{self.manifest.version}"

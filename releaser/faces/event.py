@@ -100,8 +100,8 @@ def unreadable(found: str) -> ConfigError:
     return ConfigError(
         "event-unreadable",
         "the event's payload is not what the forge writes",
-        object="GITHUB_EVENT_PATH",
+        object="the event's payload",
         found=found,
         wanted="the payload of a GitHub event",
-        hint="run this in a workflow started by `release: published`",
+        hint="cause the event again; in a workflow, leave GITHUB_EVENT_PATH as the runner set it",
     )

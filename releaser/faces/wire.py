@@ -80,7 +80,7 @@ class Wiring:
 
     @cached_property
     def client(self) -> Client:
-        issuer = urlsplit(self.environ.get(REQUEST_URL, "")).hostname or ""
+        issuer = _host(self.environ.get(REQUEST_URL, ""))
         contact = f"{self.endpoints.github.server}/{self.repository}" if self.repository else ""
         client = Client(lambda: self.endpoints.hosts() | {issuer}, contact)
         self._opened.callback(client.close)
@@ -172,6 +172,14 @@ class Wiring:
         state = self.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
         name = tag.replace("/", "%2F") + ".jsonl"
         return FileLedger(Path(state, "releaser", self.repository.replace("/", "%2F"), name), SystemClock())
+
+
+def _host(url: str) -> str:
+    """The host in *url*, empty without one; that an address is none is for its first request to say."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 class _LateIdentity:

@@ -9,12 +9,13 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from packaging.metadata import RawMetadata, parse_email
+from packaging.metadata import RawMetadata
 from packaging.requirements import Requirement as Dependency
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 from releaser.inspect.archive import UNREADABLE, EntryKind, Listing, shown
+from releaser.model import core_metadata
 from releaser.model.artifact import Contents, Requirement
 
 _REPOSITORY_LABELS = {"repository", "source", "sourcecode", "github"}
@@ -109,21 +110,17 @@ def _core_metadata(path: str, listing: Listing) -> _Metadata:
         listing.problem(f"{path} has more than {_MAX_FIELDS} fields")
         return found
     try:
-        raw, unparsed = parse_email(listing.manifests[path])
+        raw, faults = core_metadata.read(listing.manifests[path])
     except UNREADABLE as error:
         listing.problem(f"{path} is not core metadata: {shown(str(error))}")
         return found
-    for key in ("name", "version"):
-        if key in unparsed or not raw.get(key):
-            listing.problem(f"{path} has not exactly one {key}")
+    for fault in faults:
+        listing.problem(f"{path} is not what the index takes: {shown(fault)}")
     found.name, found.version = raw.get("name", ""), raw.get("version", "")
-    if found.version and _version(found.version) is None:
-        listing.problem(f"{path} has version {shown(found.version)}, which is none")
-    for text in [*raw.get("requires_dist", []), *unparsed.get("requires-dist", [])]:
+    for text in raw.get("requires_dist", []):
         try:
             dependency = Dependency(text)
-        except UNREADABLE:
-            listing.problem(f"{path} requires {shown(text)}, which is no requirement")
+        except UNREADABLE:  # one of the faults
             continue
         specifier = f"@ {dependency.url}" if dependency.url else str(dependency.specifier)
         found.requirements.append(Requirement(dependency.name, specifier))

@@ -163,8 +163,11 @@ class Chocolatey(Service):
     @staticmethod
     def not_found_entry() -> Response:
         """The answer where there is no such entry, as the data service words it."""
-        error = f'<m:error xmlns:m="{_METADATA}"><m:code /><m:message>Resource not found.</m:message></m:error>'
-        return Response(404, error.encode(), "application/xml")
+        error = (
+            f'<?xml version="1.0" encoding="utf-8"?><m:error xmlns:m="{_METADATA}"><m:code />'
+            "<m:message xml:lang=\"en-US\">Resource not found for the segment 'Packages'.</m:message></m:error>"
+        )
+        return Response(404, error.encode(), "application/xml;charset=utf-8")
 
     def _entry(self, package: Package, spaces: str = "") -> str:
         digest = base64.b64encode(hashlib.sha512(package.content).digest()).decode()

@@ -118,6 +118,7 @@ def test_a_package_is_the_same_bytes_every_time_and_everywhere() -> None:
         pytest.param({"assets": {}}, "assets", id="no platform"),
         pytest.param({"assets": {"windows-arm64": "x"}}, "assets", id="a platform that it does not know"),
         pytest.param({"push": "ftp://x"}, "push", id="no web address"),
+        pytest.param({"push": "http://push.example.invalid"}, "push", id="a key in plain text"),
         pytest.param({"shortcut": "x"}, "shortcut", id="an unknown key"),
     ],
 )
@@ -275,6 +276,14 @@ def test_a_push_needs_the_key(world: World, key: str, words: str, pushed: list[i
     assert (receipt.sent, words in receipt.detail, world.pushes()) == (Sent.REFUSED, True, pushed)
 
 
+def test_a_missing_key_shows_before_anything_is_pushed(world: World) -> None:
+    world.choco.ready(entry())
+    with pytest.raises(ConfigError) as caught:
+        world.with_key("").ready(entry())
+    assert (caught.value.code, caught.value.object) == ("chocolatey-key-missing", "choco")
+    assert caught.value.hint == "set CHOCOLATEY_API_KEY in the publish job's environment"
+
+
 def test_the_key_is_never_shown(world: World) -> None:
     world.choco.deliver(entry(), RELEASE)
     assert world.feed.api_key not in redact(f"key {world.feed.api_key}")
@@ -305,17 +314,50 @@ def test_a_push_goes_where_nugets_own_would(feed: str, push: str | None, address
     assert asked == [f"PUT {address}"]
 
 
+@pytest.mark.parametrize(
+    ("feed", "service"),
+    [
+        ("https://f.example.invalid/api/v2", "https://f.example.invalid/api/v2"),
+        ("https://f.example.invalid", "https://f.example.invalid/api/v2"),
+        ("https://f.example.invalid/", "https://f.example.invalid/api/v2"),
+        ("https://f.example.invalid/repository/choco/", "https://f.example.invalid/repository/choco"),
+    ],
+)
+def test_a_package_is_looked_for_where_it_is_pushed(feed: str, service: str) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append((str(request.url), request.headers["Accept"]))
+        return httpx.Response(404) if len(asked) == 1 else httpx.Response(200, content=SERVICE)
+
+    choco = Chocolatey(ChocolateyEndpoints(), Client(transport=httpx.MockTransport(answer)), "", BASE)
+    assert choco.observe(entry(feed=feed), RELEASE).state is DeliveryState.ABSENT
+    atom = "application/atom+xml, application/xml"
+    assert asked == [(f"{service}/Packages(Id='tool',Version='1.2.3')", atom), (f"{service}/", atom)]
+
+
+SERVICE = '<service xmlns="http://www.w3.org/2007/app"><workspace/></service>'
+ERROR = (
+    '<m:error xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><m:code />'
+    "<m:message xml:lang=\"en-US\">Resource not found for the segment 'Packages'.</m:message></m:error>"
+)
+PAGE = "<!DOCTYPE html><html><body>Not found</body></html>"
 ATOM = (
     '<entry xmlns="http://www.w3.org/2005/Atom" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices" '
     'xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><m:properties>{}</m:properties></entry>'
 )
+FEED_OF = '<feed xmlns="http://www.w3.org/2005/Atom">{}</feed>'
 SHA512 = "<d:PackageHashAlgorithm>SHA512</d:PackageHashAlgorithm>"
 
 
 @pytest.mark.parametrize(
     ("body", "found"),
     [
-        pytest.param("<html>", "not XML", id="a page"),
+        pytest.param("<html>", "not XML", id="half a page"),
+        pytest.param("<html><body>hi</body></html>", "<html>", id="a page"),
+        pytest.param("<feed/>", "<feed>", id="a feed of something else"),
+        pytest.param(f"<html>{ATOM.format('')}</html>", "<html>", id="an entry in a page"),
+        pytest.param(SERVICE, "<service>", id="the service"),
         pytest.param("", "not XML", id="nothing"),
         pytest.param('<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>', "a document type", id="a document type"),
         pytest.param(ATOM.format(""), "no PackageHash", id="no digest"),
@@ -325,7 +367,7 @@ SHA512 = "<d:PackageHashAlgorithm>SHA512</d:PackageHashAlgorithm>"
             "SHA512 or SHA256",
             id="a digest that proves nothing",
         ),
-        pytest.param(f"<feed>{ATOM.format('')}{ATOM.format('')}</feed>", "2 entries", id="two entries"),
+        pytest.param(FEED_OF.format(2 * ATOM.format("")), "2 entries", id="two entries"),
     ],
 )
 def test_what_cannot_be_understood_is_unknown(body: str, found: str) -> None:
@@ -336,15 +378,47 @@ def test_what_cannot_be_understood_is_unknown(body: str, found: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "state"),
+    "answers",
     [
-        pytest.param(httpx.Response(404), DeliveryState.ABSENT, id="404"),
-        pytest.param(httpx.Response(200, content="<feed/>"), DeliveryState.ABSENT, id="a feed without entries"),
+        pytest.param([(404, ERROR)], id="an error of OData"),
+        pytest.param([(404, ""), (200, SERVICE)], id="404 without words, of a service"),
+        pytest.param([(404, PAGE), (200, SERVICE)], id="404 with a page, of a service"),
+        pytest.param([(200, FEED_OF.format(""))], id="a feed without entries"),
     ],
 )
-def test_nothing_is_nothing(answer: httpx.Response, state: DeliveryState) -> None:
-    choco = Chocolatey(ChocolateyEndpoints(), scripted(answer), "", BASE)
-    assert choco.observe(entry(), RELEASE).state is state
+def test_nothing_is_nothing(answers: list[tuple[int, str]]) -> None:
+    client = scripted(*(httpx.Response(status, content=body) for status, body in answers))
+    choco = Chocolatey(ChocolateyEndpoints(), client, "", BASE)
+    assert choco.observe(entry(), RELEASE).state is DeliveryState.ABSENT
+
+
+@pytest.mark.parametrize(
+    "root",
+    [
+        pytest.param((404, PAGE), id="there is nothing"),
+        pytest.param((200, PAGE), id="there is a page"),
+        pytest.param((200, FEED_OF.format("")), id="there is a feed of news"),
+        pytest.param((404, SERVICE), id="there is no service"),
+        pytest.param((302, ""), id="it is elsewhere"),
+    ],
+)
+def test_a_404_of_what_is_no_feed_is_unknown(root: tuple[int, str]) -> None:
+    """Else a wrong address would permit a push that can never be seen."""
+    status, body = root
+    client = scripted(httpx.Response(404, content=PAGE), httpx.Response(status, content=body))
+    with pytest.raises(ExternalError) as caught:
+        Chocolatey(ChocolateyEndpoints(), client, "", BASE).observe(entry(), RELEASE)
+    assert (caught.value.code, caught.value.object.endswith("Version='1.2.3')")) == ("answer-unreadable", True)
+
+
+@pytest.mark.parametrize("status", ["Submitted", "Blocked" + "!" * 5000], ids=["a step", "a status"])
+def test_what_a_feed_says_is_shown_on_one_short_line(world: World, status: str) -> None:
+    world.choco.deliver(entry(), RELEASE)
+    world.feed.moderate("tool", "1.2.3", status, "Wait\x85\u202eing " + "!" * 5000)  # type: ignore[arg-type]
+    detail = world.choco.observe(entry(), RELEASE).detail
+    assert detail.isprintable()
+    assert len(detail) < 400
+    assert "!…" in detail or "!\\u2026" in detail
 
 
 def test_a_status_nobody_knows_is_a_conflict(world: World) -> None:

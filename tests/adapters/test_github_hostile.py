@@ -84,6 +84,11 @@ def hear_and_drip(line: Line) -> None:
         pytest.param(
             answer(body=gzip.compress(REPOSITORY)[:-4], Content_Encoding="gzip"), "answer-unreadable", id="half of it"
         ),
+        pytest.param(
+            answer(body=gzip.compress(REPOSITORY) + bytes(LARGE), Content_Encoding="gzip"),
+            "answer-unreadable",
+            id="rubbish behind it",
+        ),
         pytest.param(answer(body=REPOSITORY, Content_Encoding="br"), "answer-unreadable", id="an unasked encoding"),
     ],
 )

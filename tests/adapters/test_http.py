@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from inspect import signature
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,12 +20,14 @@ from releaser.adapters.body import CHUNK, Base64, Body
 from releaser.adapters.http import (
     RETRIES,
     Client,
+    Limits,
     Reply,
     plain,
     redact,
     retry_after,
     tls,
 )
+from releaser.adapters.local import ThreadWorkers
 from releaser.engine.ports import Sent
 from releaser.errors import ConfigError, ExternalError
 from releaser.rehearsal.server import Faults, Journal, Request, Response, Service, route
@@ -31,6 +35,7 @@ from releaser.rehearsal.server import Faults, Journal, Request, Response, Servic
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 URL = "https://example.invalid/path"
 JSON = {"content-type": "application/vnd.example.v1+json; charset=utf-8"}
+UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 SECRET = "pypi-" + "AgEIcHlwaS5vcmcCJDQ4" * 3
 
 
@@ -73,7 +78,7 @@ def client_for(
 class Raw(httpx.SyncByteStream):
     """A body as it comes over the wire, piece by piece."""
 
-    def __init__(self, *pieces: bytes) -> None:
+    def __init__(self, pieces: Iterable[bytes]) -> None:
         self.pieces = pieces
 
     def __iter__(self) -> Iterator[bytes]:
@@ -232,9 +237,12 @@ def test_other_answers_are_not_repeated(status: int) -> None:
         (httpx.Response(503), Sent.UNKNOWN, 0.0),
         (httpx.Response(500), Sent.UNKNOWN, 0.0),
         (httpx.Response(502), Sent.UNKNOWN, 0.0),
+        *((gone("nobody there"), Sent.LATER, 0.0) for gone in UNSENT),
         (httpx.ReadTimeout("slow"), Sent.UNKNOWN, 0.0),
+        (httpx.WriteError("broken pipe"), Sent.UNKNOWN, 0.0),
+        (httpx.ProxyError("refused"), Sent.UNKNOWN, 0.0),
         (httpx.RemoteProtocolError("dropped"), Sent.UNKNOWN, 0.0),
-        (httpx.Response(200, headers={"Content-Encoding": "br"}, stream=Raw(b"?")), Sent.UNKNOWN, 0.0),
+        (httpx.Response(200, headers={"Content-Encoding": "br"}, stream=Raw([b"?"])), Sent.UNKNOWN, 0.0),
     ],
 )
 def test_a_write_is_sent_once_and_its_answer_is_classified(
@@ -246,6 +254,17 @@ def test_a_write_is_sent_once_and_its_answer_is_classified(
     )
     assert (receipt.sent, receipt.wait) == (sent, wait)
     assert len(wire.received) == 1
+
+
+@pytest.mark.parametrize("trouble", UNSENT)
+def test_a_read_that_reaches_nobody_is_repeated_as_well(trouble: type[httpx.TransportError]) -> None:
+    wire = Wire(trouble("nobody there"), httpx.Response(200, content=b"ok"))
+    assert client_for(wire).request("GET", URL).body == b"ok"
+
+
+def test_workers_within_workers_never_wait_for_a_connection() -> None:
+    width = signature(ThreadWorkers).parameters["width"].default
+    assert Limits().connections >= width**2
 
 
 def test_a_write_to_a_forbidden_address_is_an_error_and_no_receipt() -> None:
@@ -262,19 +281,53 @@ def test_a_write_to_a_forbidden_address_is_an_error_and_no_receipt() -> None:
         pytest.param((gzip.compress(bytes(50 << 20)),), "gzip", "answer-too-large", id="gzip bomb"),
         pytest.param((b"\x1f\x8bnot gzip",), "gzip", "answer-unreadable", id="broken gzip"),
         pytest.param((gzip.compress(b"x" * 500)[:-4],), "gzip", "answer-unreadable", id="gzip cut short"),
+        pytest.param((gzip.compress(b"x"), b"rubbish"), "gzip", "answer-unreadable", id="rubbish behind the gzip"),
+        pytest.param((gzip.compress(b"x") + b"rubbish",), "gzip", "answer-unreadable", id="rubbish in one piece"),
+        pytest.param((gzip.compress(b"x") * 2,), "gzip", "answer-unreadable", id="a second gzip behind the first"),
+        pytest.param((gzip.compress(b"")[:12],), "gzip", "answer-unreadable", id="the head of a gzip alone"),
         pytest.param((b"x",), "zstd", "answer-unreadable", id="an encoding that was not asked for"),
     ],
 )
 def test_a_hostile_body_ends_the_request(pieces: tuple[bytes, ...], encoding: str, code: str) -> None:
-    wire = Wire(httpx.Response(200, headers={"Content-Encoding": encoding}, stream=Raw(*pieces)))
+    wire = Wire(httpx.Response(200, headers={"Content-Encoding": encoding}, stream=Raw(pieces)))
     with pytest.raises(ExternalError) as caught:
         client_for(wire).request("GET", URL, limit=1000)
     assert caught.value.code == code
 
 
+@pytest.mark.parametrize(
+    ("begun", "code"),
+    [
+        pytest.param(gzip.compress(b"x"), "answer-unreadable", id="behind the gzip"),
+        pytest.param(b"\x1f\x8b\x08\x08" + bytes(6), "answer-too-large", id="in a file name without end"),
+    ],
+)
+def test_what_a_gzip_does_not_decode_to_is_not_read_without_end(begun: bytes, code: str) -> None:
+    read = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal read
+        for piece in (begun, *[b"x" * 1000] * 10_000):
+            read += len(piece)
+            yield piece
+
+    wire = Wire(httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=Raw(endless())))
+    with pytest.raises(ExternalError) as caught:
+        client_for(wire).request("GET", URL, limit=1000)
+    assert caught.value.code == code
+    assert read < 100_000
+
+
+@pytest.mark.parametrize("level", [0, 9])
+def test_a_gzip_may_be_larger_than_what_is_in_it(level: int) -> None:
+    data = hashlib.shake_256().digest(1 << 20)
+    wire = Wire(httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=Raw([gzip.compress(data, level)])))
+    assert client_for(wire).request("GET", URL, limit=len(data)).body == data
+
+
 def test_a_gzip_body_is_decoded() -> None:
     packed = gzip.compress(b"x" * 1000)
-    wire = Wire(httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=Raw(packed[:9], packed[9:])))
+    wire = Wire(httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=Raw([packed[:9], packed[9:]])))
     assert client_for(wire).request("GET", URL, limit=1000).body == b"x" * 1000
 
 
@@ -328,6 +381,17 @@ def test_a_body_has_the_length_it_says_and_comes_in_small_pieces(tmp_path: Path,
     assert sum(told) == 2 * size
 
 
+@pytest.mark.parametrize("part", [Path, Base64])
+def test_a_file_that_is_gone_before_the_upload_is_an_error_of_ours(
+    tmp_path: Path, part: Callable[[Path], Path | Base64]
+) -> None:
+    wire = Wire(httpx.Response(200))
+    with pytest.raises(ExternalError) as caught:
+        client_for(wire).request("PUT", URL, content=Body((b"head", part(tmp_path / "gone"))))
+    assert (caught.value.code, caught.value.retryable, caught.value.object) == ("scratch-unreadable", True, "gone")
+    assert wire.received == []
+
+
 class Echo(Service):
     name: ClassVar[str] = "echo"
 
@@ -355,6 +419,18 @@ def test_a_body_arrives_whole_with_its_length_announced(echo: Echo, tmp_path: Pa
     client.close()
     assert reply.body == b"<" + b"0123456789" * 200_000 + b">"
     assert reply.headers["x-length"] == "2000002"
+
+
+def test_what_became_of_an_upload_whose_file_goes_meanwhile_is_unknown(echo: Echo, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_bytes(b"1")
+    second.write_bytes(b"2")
+    client = Client()
+    body = Body((first, second), lambda _: second.unlink())
+    receipt = client.write("PUT", f"{echo.url}/echo", headers={}, content=body, means=lambda _: Sent.ACCEPTED)
+    client.close()
+    assert receipt.sent is Sent.UNKNOWN
+    assert "cannot be read" in receipt.detail
 
 
 def test_no_cookie_is_kept(echo: Echo) -> None:

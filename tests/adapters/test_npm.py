@@ -303,9 +303,10 @@ def packument(name: str = PACKAGE, **dist: object) -> httpx.Response:
         ("sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk=", ""),
         ("sha512-=AAA", ""),
         ("sha512-AAAA", ""),
+        ("sha512-é", ""),
         ("", ""),
     ],
-    ids=["one", "several", "old", "broken", "short", "none"],
+    ids=["one", "several", "old", "broken", "short", "not ASCII", "none"],
 )
 def test_integrity_becomes_a_digest(integrity: str, digest: str) -> None:
     assert answering(packument(integrity=integrity)).observe(PACKAGE, "1.0.0").files == {FILE: digest}

@@ -200,14 +200,21 @@ def test_bytes_that_are_not_the_approved_ones_are_refused_by_the_index(world: Wo
     assert world.pypi.observe("acme-widget", "1.0.0") == Listing(package=False)
 
 
+def test_a_field_that_the_index_does_not_know_is_no_obstacle_and_is_not_sent(tmp_path: Path) -> None:
+    sent = form(wheel(tmp_path, metadata=METADATA.replace("Summary", "Funding: x\nSummary")), Kind.WHEEL)
+    assert sorted(name for name, _ in sent) == sorted(name for name, _ in form(wheel(tmp_path), Kind.WHEEL))
+
+
 @pytest.mark.parametrize(
     ("metadata", "says"),
     [
         (METADATA.replace("Acme.Widget", "other"), "is other 1.0.0"),
         (METADATA.replace("1.0.0", "1.0.1"), "is Acme.Widget 1.0.1"),
         ("Metadata-Version: 2.1\n", "no usable metadata"),
+        (METADATA.replace("Summary", "Summary: x\nSummary"), "'summary' is given twice"),
+        (METADATA.replace("2.1", "9.9"), "'9.9' is not a valid metadata version"),
     ],
-    ids=["another project", "another version", "no metadata"],
+    ids=["another project", "another version", "no metadata", "two summaries", "metadata of the future"],
 )
 def test_a_file_of_something_else_is_never_sent(world: World, tmp_path: Path, metadata: str, says: str) -> None:
     file = wheel(tmp_path, metadata=metadata)

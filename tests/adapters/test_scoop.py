@@ -81,6 +81,36 @@ def test_updates_find_what_the_next_release_would_have(version: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "template"),
+    [
+        ("tern-v1.0.0-w11.0.0.zip", "tern-v$version-w11.0.0.zip"),
+        ("tern-v1.0.0-w2.1.0.0.zip", "tern-v$version-w2.1.0.0.zip"),
+        ("tern-v1.0.0-w1.0.01.zip", "tern-v$version-w1.0.01.zip"),
+        ("tern-1x0.0.zip", "tern-1x0.0.zip"),
+        ("tern.1.0.0.zip", "tern.$version.zip"),
+        ("1.0.0-tern-1.0.0.zip", "$version-tern-$version.zip"),
+    ],
+)
+def test_a_version_inside_a_longer_number_is_another_number(name: str, template: str) -> None:
+    made = json.loads(app({"windows-x86": name}, manifest({"windows-x86": name}, "1.0.0")))
+    assert made["autoupdate"]["architecture"]["32bit"]["url"].rpartition("/")[2] == template
+
+
+@pytest.mark.parametrize(
+    ("version", "tag", "regex"),
+    [
+        pytest.param("1.0.0", "w11.0.0/v1.0.0", r"/releases/tag/w11\.0\.0/v([\w.-]+)", id="as a part, then itself"),
+        pytest.param("1.0.0-rc.1", "v1.0.0rc1", None, id="otherwise"),
+        pytest.param("1.0.0", "v11.0.0", None, id="as a part"),
+    ],
+)
+def test_updates_need_a_tag_that_spells_the_version(version: str, tag: str, regex: str | None) -> None:
+    made = json.loads(app(ARCHIVES, manifest(ARCHIVES, version, tag)))
+    assert made.get("checkver", {}).get("regex") == regex
+    assert ("checkver" in made, "autoupdate" in made) == (regex is not None,) * 2
+
+
+@pytest.mark.parametrize(
     ("change", "names"),
     [
         pytest.param({"description": "a\nb"}, "description", id="two lines"),
@@ -160,6 +190,10 @@ def test_what_may_be_newer_stays(taps: Taps, there: str, state: DeliveryState) -
     replaced = scoop.deliver(planned, RELEASE).sent is Sent.ACCEPTED
     assert replaced is (state is DeliveryState.ABSENT)
     assert (taps.read("bucket/tool.json") == there.encode()) is not replaced
+
+
+def test_a_tap_has_nothing_that_shows_a_token_without_writing() -> None:
+    Scoop(lambda name: pytest.fail(f"{name} was opened"), BASE).ready(entry())
 
 
 def test_a_pull_request_proposes_the_app(taps: Taps) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.table import Cell, Column, Documented, render
+from tests.contracts.table import Cell, Column, Documented, cases, render
 
 _BEGIN, _END = "<!-- written by make contracts -->", "<!-- end -->"
 
@@ -76,6 +76,8 @@ class _Recorder:
         if exitstatus == 0:
             # Nodes in the order of the files: parallel workers report in any order.
             cells = [self._cells[node] for node in sorted(self._cells, key=_place)]
+            if lost := set(cases()) - {(cell.suite, cell.row) for cell in cells}:
+                raise pytest.UsageError(f"not every case ran, so {self._page} is left as it is; such as {min(lost)}")
             before, _, rest = self._page.read_text().partition(_BEGIN)
             after = rest.partition(_END)[2]
             self._page.write_text(f"{before}{_BEGIN}\n\n{render(cells)}\n{_END}{after}")

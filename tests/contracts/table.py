@@ -7,8 +7,10 @@ the case by `documented`, so that a difference is asserted as strictly as the ru
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import ast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Generic, TypeVar
 
 import pytest
@@ -58,17 +60,19 @@ class Documented:
     def __call__(self, value: V, **instead: Instead[V]) -> V:
         """*value*, or what is known of this column under its key."""
         other = instead.get(self.column)
-        if other is None:
+        if other is None or other.value == value:
             return value
-        note = f"`{shown(other.value)}` instead of `{shown(value)}`: {other.why}"
+        note = f"{shown(other.value)} instead of {shown(value)}: {other.why}"
         if note not in self.differences:
             self.differences.append(note)
         return other.value
 
 
 def shown(value: object) -> str:
+    """*value* as code within one line of Markdown."""
     text = " or ".join(sorted(map(str, value))) if isinstance(value, frozenset | set) else str(value)
-    return text or "nothing"
+    line = " ".join(text.split()).replace("`", "'")
+    return f"`{line or 'nothing'}`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,16 @@ def _cell(cell: Cell, notes: list[str]) -> str:
             notes.append(note)
     numbers = ", ".join(str(notes.index(note) + 1) for note in cell.differences)
     return f"differs ({numbers})" if numbers else "pass"
+
+
+def cases() -> Iterator[tuple[str, str]]:
+    """Suite and row of every case, read off the sources."""
+    for file in sorted(Path(__file__).parent.glob("test_*.py")):
+        body = ast.parse(file.read_text()).body
+        titles = [n.value for n in body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "TITLE"]
+        for function in (n for n in body if titles and isinstance(n, ast.FunctionDef) and n.name.startswith("test_")):
+            row = (ast.get_docstring(function) or "").partition("\n")[0].rstrip(".")
+            yield ast.literal_eval(titles[0]), row
 
 
 def rows_of(document: str) -> Sequence[tuple[str, str]]:

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.contracts.mutants import mutants
-from tests.contracts.table import Cell, Documented, Instead, render, rows_of
+from tests.contracts.table import Cell, Documented, Instead, cases, render, rows_of
 
-SUITES = Path(__file__).parent
-PAGE = SUITES.parents[1] / "docs" / "contracts.md"
-
-
-def cases() -> Iterator[tuple[str, str]]:
-    """Suite and row of every case, read off the sources."""
-    for file in sorted(SUITES.glob("test_*.py")):
-        body = ast.parse(file.read_text()).body
-        titles = [n.value for n in body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "TITLE"]
-        for function in (n for n in body if titles and isinstance(n, ast.FunctionDef) and n.name.startswith("test_")):
-            row = (ast.get_docstring(function) or "").partition("\n")[0].rstrip(".")
-            yield ast.literal_eval(titles[0]), row
+PAGE = Path(__file__).parents[2] / "docs" / "contracts.md"
 
 
 def test_the_page_has_every_case_and_no_other() -> None:
@@ -60,6 +47,17 @@ def test_a_difference_is_noted_for_the_column_that_differs() -> None:
     here, there = Documented("here"), Documented("there")
     assert (here(200, there=Instead(409, "so")), there(200, there=Instead(409, "so"))) == (200, 409)
     assert (here.differences, there.differences) == ([], ["`409` instead of `200`: so"])
+
+
+def test_what_is_the_same_is_no_difference() -> None:
+    there = Documented("there")
+    assert (there("taken", there=Instead("taken", "so")), there.differences) == ("taken", [])
+
+
+def test_a_note_is_one_line_of_markdown() -> None:
+    there = Documented("there")
+    there("a `b`\n\n c", there=Instead("", "so"))
+    assert there.differences == ["`nothing` instead of `a 'b' c`: so"]
 
 
 def test_every_kind_of_fact_is_broken() -> None:

@@ -13,11 +13,12 @@ import pytest
 from releaser.engine.ports import Receipt, Sent
 from releaser.engine.reconcile import Patience, Result
 from releaser.engine.states import State
-from releaser.errors import ConflictError, Exit, ExternalError, RefusedError, ReleaserError, WaitingError
+from releaser.errors import ConfigError, ConflictError, Exit, ExternalError, RefusedError, ReleaserError, WaitingError
 from releaser.model.approval import Approval, Decision
 from releaser.model.facts import CheckState
 from releaser.model.manifest import ASSET, CHECKSUMS, Person
 from releaser.model.policy import policy_digest
+from releaser.model.terms import Pace
 from tests.engine.scene import (
     BOT,
     CLI,
@@ -295,13 +296,39 @@ def test_refused_although_it_is_there_is_no_refusal(scene: Scene) -> None:
 
 
 def test_a_registry_that_is_always_busy_is_left_for_another_run(scene: Scene) -> None:
-    scene.world.crates.faults = [Fault.BUSY] * 3
+    scene.world.crates.faults = [Fault.BUSY] * (int(PATIENCE.visible) // 30 + 1)
     result = scene.publish()
     error = problem(result)
     assert isinstance(error, ExternalError)
     assert (result.state, error.code, error.retryable) == (State.PUBLISHING, "registry-refused", True)
     assert not scene.proposed()
     assert_released(scene, scene.publish())
+
+
+def test_a_registry_that_is_busy_for_long_does_not_use_up_the_attempts(scene: Scene) -> None:
+    scene.world.crates.faults = [Fault.BUSY] * 12
+    assert_released(scene, scene.publish())
+
+
+def test_a_known_rate_limit_is_kept_without_being_told(scene: Scene) -> None:
+    scene.known["pypi"] = replace(scene.known["pypi"], pace=Pace(1, timedelta(minutes=5)))
+    assert_released(scene, scene.publish())
+    first, *_, last = (a.at for a in scene.world.pypi.arrived)
+    assert last - first >= timedelta(minutes=5)
+
+
+def test_what_a_tap_accepted_and_does_not_show_yet_is_not_sent_again(scene: Scene) -> None:
+    scene.world.casks.slow = True
+    codes = [problem(scene.publish()).code for _ in range(3)]
+    assert (codes, scene.world.casks.asked) == (["delivery-unseen"] * 3, 1)
+
+
+def test_what_a_delivery_lacks_is_said_before_anything_is_out(scene: Scene) -> None:
+    scene.world.casks.unready = True
+    with pytest.raises(ConfigError) as caught:
+        scene.publish()
+    assert caught.value.code == "delivery-key-missing"
+    assert (scene.arrived(), scene.release.draft) == ([], True)
 
 
 def test_a_wait_that_was_asked_for_outlives_the_process(scene: Scene) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from releaser.errors import ConfigError, RefusedError
 from releaser.faces import action
+from releaser.faces.event import read
 from releaser.model.manifest import Person
 
 EVENT: dict[str, Any] = {
@@ -79,6 +80,13 @@ def test_a_broken_event_file_is_an_error_and_no_approval(tmp_path: Path, event: 
         action.published(job(tmp_path, event))
     assert refused.value.code in ("event-unreadable", "json-invalid")
     assert refused.value.found
+
+
+def test_the_way_on_from_an_unreadable_event_is_open_to_every_event() -> None:
+    with pytest.raises(ConfigError) as refused:
+        read("push", b'{"ref": 1}')
+    assert (refused.value.object, refused.value.found.partition(":")[0]) == ("the event's payload", "ref")
+    assert "release: published" not in refused.value.hint
 
 
 def test_a_job_without_its_event_file_is_an_error(tmp_path: Path) -> None:

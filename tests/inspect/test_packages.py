@@ -209,16 +209,16 @@ GOOD_RECORD = record_of(wheel_files())
         pytest.param(
             WHEEL,
             wheel_of(wheel_files(METADATA.replace(b"1.0.0rc1", b"new"))),
-            "version 'new', which is none",
+            "'new' is invalid for 'version'",
             id="no version",
         ),
         pytest.param(
-            WHEEL, wheel_of(wheel_files(b"Name: other\n" + METADATA)), "has not exactly one name", id="two names"
+            WHEEL, wheel_of(wheel_files(b"Name: other\n" + METADATA)), "'name' is given twice", id="two names"
         ),
         pytest.param(
             WHEEL,
             wheel_of(wheel_files(METADATA.replace(b"coglet<2", b"coglet<<2"))),
-            "requires 'coglet<<2,>=1.0', which is no requirement",
+            "'coglet<<2,>=1.0' is invalid for 'requires-dist'",
             id="requirement",
         ),
         pytest.param(
@@ -323,6 +323,44 @@ GOOD_RECORD = record_of(wheel_files())
 )
 def test_disagreements(tmp_path: Path, name: str, data: bytes, problem: str) -> None:
     assert problem in problems(tmp_path, name, data)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "problem"),
+    [
+        pytest.param(METADATA.replace(b"2.4", b"9.9"), "'9.9' is not a valid metadata version", id="version"),
+        pytest.param(METADATA.replace(b"Metadata-Version: 2.4\n", b""), "not a valid metadata version", id="none"),
+        pytest.param(
+            METADATA.replace(b"2.4", b"2.1").replace(b"License-Expression: MIT", b"Dynamic: Summary"),
+            "dynamic introduced in metadata version 2.2, not 2.1",
+            id="a field before its time",
+        ),
+        pytest.param(METADATA.replace(b"A widget", b"A\n widget"), "'summary' must be a single line", id="two lines"),
+        pytest.param(METADATA.replace(b"MIT", b"Foo Bar"), "'Foo Bar' is invalid for", id="license"),
+        pytest.param(METADATA.replace(b"A widget", b"\xff"), "'summary' is given twice, or not in UTF-8", id="text"),
+        pytest.param(METADATA.replace(b"My.Widget", b"-widget"), "'-widget' is invalid for 'name'", id="name"),
+    ],
+)
+@pytest.mark.parametrize("file", [WHEEL, SDIST])
+def test_metadata_that_the_index_refuses_is_found_before_anything_is_public(
+    tmp_path: Path, file: str, metadata: bytes, problem: str
+) -> None:
+    data = wheel_of(wheel_files(metadata)) if file == WHEEL else tgz_of({"my_widget-1.0.0rc1/PKG-INFO": metadata})
+    assert problem in problems(tmp_path, file, data)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param(METADATA.replace(b"Summary", b"Funding: x\nFunding: y\nSummary"), id="a field of its own"),
+        pytest.param(
+            METADATA.replace(b"2.4", b"2.1").replace(b"License-Expression: MIT", b"License-File: LICENSE"),
+            id="the file of a license before its time",
+        ),
+    ],
+)
+def test_metadata_that_the_index_passes_over_is_no_problem(tmp_path: Path, metadata: bytes) -> None:
+    assert problems(tmp_path, WHEEL, wheel_of(wheel_files(metadata))) == ""
 
 
 def test_record_may_pad_digests_and_leave_sizes_out(tmp_path: Path) -> None:

@@ -167,3 +167,11 @@ def test_an_entry_lags_behind_the_push(feed: Chocolatey) -> None:
 )
 def test_other_addresses(feed: Chocolatey, path: str, status: int) -> None:
     assert httpx.get(feed.feed + path).status_code == status
+
+
+def test_what_is_not_there_is_an_error_in_the_words_of_the_data_service(feed: Chocolatey) -> None:
+    answer = entry(feed)
+    root = ElementTree.fromstring(answer.content)  # noqa: S314 - our own server's
+    assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/xml;charset=utf-8")
+    assert root.tag == f"{{{SPACES['m']}}}error"
+    assert root.findtext("m:message", namespaces=SPACES) == "Resource not found for the segment 'Packages'."
