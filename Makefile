@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PINNED := --constraint constraints.txt --build-constraint constraints.txt
 BACKEND := hatchling editables
 ARGS ?=
-PARALLEL := --numprocesses auto --maxprocesses 2 --dist loadgroup
+PARALLEL := --numprocesses auto --maxprocesses 2 --dist loadfile
 # The newest crate registry whose own lock file can be met: its API and index are closest to the public one's.
 CRATE_SERVER := kellnr@6.6.0
 

@@ -23,13 +23,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(_Recorder(page))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a suite on one worker, so that its servers are started once."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
-
 @pytest.fixture
 def documented(request: pytest.FixtureRequest, record_property: Any) -> Iterator[Documented]:
     """What the case's server must do; see `Documented`."""

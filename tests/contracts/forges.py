@@ -24,7 +24,7 @@ from releaser.errors import ReleaserError
 from releaser.rehearsal.github import GitHub as Rehearsal
 from releaser.rehearsal.server import Faults, Journal
 from tests.contracts.servers import free_port, running
-from tests.contracts.table import REHEARSAL, Column, columns
+from tests.contracts.table import REHEARSAL, Column, Documented, Instead, columns
 from tests.places import SERVERS
 
 EMULATE = Column("emulate", "emulate 0.12.2", ("node_modules/.bin/node", "node_modules/emulate/dist/index.js"))
@@ -39,8 +39,9 @@ JSON = "application/vnd.github+json"
 RAW = "application/vnd.github.raw+json"
 BYTES = "application/octet-stream"
 ABSENT = "it has no such operation; only the rehearsal can be held to it"
-LOOSE = "it takes what GitHub refuses; the adapter's own checks come first"
-WORDED = "in other words, which the adapter only shows"
+TAKES = "it does not check this; GitHub's refusal is seen in the rehearsal alone"
+WORDS = "it refuses as well, in other words"
+STATUS = "it refuses as well, with another status"
 """Why the emulator may differ."""
 _numbers = itertools.count(1)
 
@@ -137,14 +138,26 @@ def outcome(work: Callable[[], object]) -> str:
     return "done"
 
 
-def said(answer: httpx.Response) -> str:
-    """Status and words of an answer, as in ``422 Validation Failed: Release tag_name already_exists``."""
+def said(answer: httpx.Response, **names: str) -> str:
+    """Status and words of an answer, as in ``422 Validation Failed: Release tag_name already_exists``, on one line.
+
+    *names* stand for what differs from run to run: with ``BRANCH="topic/1"`` that branch goes by ``BRANCH``.
+    """
     value = answer.json() if answer.content and "json" in answer.headers.get("content-type", "") else {}
     if not isinstance(value, dict) or answer.status_code < 400:
         return str(answer.status_code)
-    words = ("resource", "field", "code", "message")
-    errors = [" ".join(error[word] for word in words if word in error) for error in value.get("errors", ())]
-    return f"{answer.status_code} {': '.join([value['message'], *errors])}"
+    keys = ("resource", "field", "code", "message")
+    errors = [" ".join(error[key] for key in keys if key in error) for error in value.get("errors", ())]
+    words = f"{answer.status_code} {': '.join([value['message'], *errors])}".replace("\n\n", " / ")
+    for name, instance in names.items():
+        words = words.replace(instance, name)
+    return words
+
+
+def refused(documented: Documented, words: str, emulated: str) -> str:
+    """What `said` must give: *words*, or the emulator's, and why that is no harm."""
+    why = TAKES if emulated.startswith("2") else WORDS if emulated[:3] == words[:3] else STATUS
+    return documented(words, emulate=Instead(emulated, why))
 
 
 def ignore(_: int) -> None:

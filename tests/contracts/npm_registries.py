@@ -32,11 +32,12 @@ from releaser.rehearsal.issuer import Issuer
 from releaser.rehearsal.server import Fault, Faults, Journal
 from tests.adapters.wires import Clock, at, unheard
 from tests.contracts.servers import free_port, running
-from tests.contracts.table import REHEARSAL, Column, columns
+from tests.contracts.table import REHEARSAL, Column, Documented, Instead, columns
 from tests.places import SERVERS
 
 NOW = 1_800_000_000  # 2027-01-15T08:00:00Z, when the rehearsal world begins
 FULL, SHORT = "application/json", "application/vnd.npm.install-v1+json"
+OWN_WORDS = "it refuses as well, in other words"
 DOCUMENT_LIMIT = 1 << 20  # bytes that both servers are set to take
 VERDACCIO = Column("verdaccio", "verdaccio 6.8.0", ("node_modules/.bin/verdaccio",), ("node",))
 
@@ -352,3 +353,17 @@ def said(answer: httpx.Response) -> str:
     """Status and words of a refusal, as in ``404 Not found``; the status alone where it has no words."""
     body = answer.json() if "json" in answer.headers.get("content-type", "") else {}
     return f"{answer.status_code} {body.get('error', '')}".strip()
+
+
+def refused(documented: Documented, words: str, verdaccio: str) -> str:
+    """What `said` must give to a wrong document: *words*, or verdaccio's, and why that is no harm."""
+    match verdaccio[:3]:
+        case "201":
+            why = "it does not check this; the adapter reads the digest back"
+        case "404":
+            why = "it stores the version and fails at its tag; the adapter reads the digest back"
+        case "500":
+            why = "it fails, and stores no version"
+        case status:
+            why = OWN_WORDS if status == words[:3] else "it refuses as well, with another status"
+    return documented(words, verdaccio=Instead(verdaccio, why))

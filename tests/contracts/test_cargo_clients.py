@@ -89,7 +89,7 @@ def test_publish_refused(registry: Served, cargo: Cargo, documented: Documented)
     crate = registry.new(package='license = "MIT"\n')
     source(cargo, crate)
 
-    taken = documented("refused", kellnr=Instead("taken", "it takes what cargo has checked")) == "taken"
+    taken = documented("refused", kellnr=Instead("taken", "it asks for no description")) == "taken"
     told = cargo.run(*PUBLISH) if taken else cargo.fails(*PUBLISH)
 
     words = "responded with an error (status 400 Bad Request): missing or empty metadata fields: description."
@@ -106,7 +106,7 @@ def test_publish_unknown(registry: Served, tmp_path: Path, documented: Documente
     complaint = stranger.fails(*PUBLISH)
 
     words = "(status 403 Forbidden): authentication failed"
-    short = Instead("got 403", "it says no more; the same refusal")
+    short = Instead("got 403", "it refuses as well, and says no more")
     assert documented(words, kellnr=short) in complaint
     assert registry.versions(crate.name) == []
 

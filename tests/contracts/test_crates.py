@@ -38,7 +38,7 @@ from tests.contracts.table import REHEARSAL, Documented, Instead
 
 TITLE = "crates.io: publishing and reading"
 
-UNCHECKED = "it takes what cargo has checked"
+UNCHECKED = "it does not check this; we publish what cargo has packed"
 OWN_WORDS = "the same refusal"
 ELSEWHERE = "its downloads are elsewhere, as its index says"
 
@@ -518,7 +518,7 @@ def test_errors_under_200(registry: Served, documented: Documented) -> None:
 
     receipt = registry.publish(crate)
 
-    honest = Instead(Sent.ACCEPTED, "its refusals have a status of their own")
+    honest = Instead(Sent.ACCEPTED, "it cannot be made to answer so; its refusals have a status of their own")
     assert receipt.sent is documented(Sent.REFUSED, kellnr=honest)
     assert receipt.detail == ("200 injected fault" if receipt.sent is Sent.REFUSED else "")
     assert bool(registry.versions(crate.name)) is (receipt.sent is Sent.ACCEPTED)
@@ -617,20 +617,20 @@ def test_absent(registry: Served, documented: Documented) -> None:
     assert said(registry.get(f"{unknown.name}/9.9.9"), unknown) == absent(none, invalid)
     assert said(registry.get(f"{crate.name}/9.9.9"), crate) == absent(no_version, invalid)
     fails = "500 ERROR: Crate index not found for crate widget - version "
-    crash = "it fails instead; a rehearsal yanks only what is there"
+    crash = "it fails instead; our adapter yanks nothing"
     assert said(registry.yank(unknown), unknown) == absent(none, f"{fails}0.1.0", crash)
     assert said(registry.yank(other), crate) == absent(no_version, f"{fails}9.9.9", crash)
     assert said(registry.yank(other, back=True), crate) == absent(no_version, f"{fails}9.9.9", crash)
     assert said(registry.yank(other, token=""), crate) == absent(no_version, "401", "it asks for the token first")
     lost = registry.entry(index_path(unknown.name))
-    assert said(lost) == absent("404 not found", "404", "it says no more")
+    assert said(lost) == absent("404 not found", "404", "it says the status alone")
     kind = lost.headers.get("content-type")
-    assert kind == documented("text/plain", kellnr=Instead(None, "there is nothing to describe"))
+    assert kind == documented("text/plain", kellnr=Instead(None, "its answer is empty"))
     assert registry.entry(index_path(crate.name) + "x").status_code == 404
     elsewhere = registry.entry(f"xx/yy/{crate.name}").status_code
     assert elsewhere == documented(404, kellnr=Instead(200, "it goes by the last part of the path alone"))
     missing = registry.archive(other)
-    assert missing.status_code == documented(403, kellnr=Instead(404, "it says what it means"))
+    assert missing.status_code == documented(403, kellnr=Instead(404, "its storage says that there is none"))
     if missing.status_code == 403:
         assert (missing.text, missing.headers["content-type"]) == ("AccessDenied", "application/xml")
     nowhere = registry.http.get(f"{registry.url}/api/v1/nowhere")
@@ -766,17 +766,18 @@ def test_yank(registry: Served, documented: Documented) -> None:
     """A person yanks a version and takes it back; the archive stays"""
     crate = registry.old()
 
-    def yanked() -> list[bool]:
+    def yanked() -> dict[str, bool]:
+        (line,) = registry.lines(crate.name)
         page = registry.get(f"{crate.name}/0.1.0")
-        pages = [page.json()["version"]["yanked"]] if page.status_code == 200 else []
-        return [line["yanked"] for line in registry.lines(crate.name)] + pages
+        pages = {"page": page.json()["version"]["yanked"]} if page.status_code == 200 else {}
+        return {"index": line["yanked"], **pages}
 
-    one = Instead(1, NO_PAGES)
+    places = documented("index, page", kellnr=Instead("index", NO_PAGES)).split(", ")
     answer = registry.yank(crate)
     assert (answer.status_code, answer.json()) == (200, {"ok": True})
-    assert yanked() == [True] * documented(2, kellnr=one)
+    assert yanked() == dict.fromkeys(places, True)
     assert registry.archive(crate).content == crate.content
     assert registry.adapter.visible(crate.name, "0.1.0") == listing(crate)
     back = registry.yank(crate, back=True)
     assert (back.status_code, back.json()) == (200, {"ok": True})
-    assert yanked() == [False] * documented(2, kellnr=one)
+    assert yanked() == dict.fromkeys(places, False)

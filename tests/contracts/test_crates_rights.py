@@ -46,10 +46,10 @@ ANONYMOUS = "403 this action requires authentication"
 FORMAT = "401 The given API token does not match the format used by crates.io."
 UNPARSED = "401 Invalid `Authorization` header: Failed to parse token"
 SCHEME = "401 Invalid `Authorization` header: Found unexpected authentication scheme `Basic`"
-FORBIDDEN = Instead("403", "it says no more; the same refusal")
+FORBIDDEN = Instead("403", "it refuses as well, and says no more")
 TOKENS: dict[str, tuple[str, str, str, str, Instead[str]]] = {
     # the token, what publishing says, what yanking says, what revoking says
-    "none": ("", ANONYMOUS, ANONYMOUS, "401 Missing `Authorization` header", Instead("401", "it asks for one")),
+    "none": ("", ANONYMOUS, ANONYMOUS, "401 Missing `Authorization` header", Instead("401", "it asks for a token")),
     "of another form": ("secret", FORMAT, FORMAT, UNPARSED, FORBIDDEN),
     "unknown": ("cioAAAA", "403 authentication failed", "403 authentication failed", UNPARSED, FORBIDDEN),
     "minted, unknown": (UNMINTED, "403 Invalid authentication token", "403 authentication failed", "204", FORBIDDEN),
@@ -57,7 +57,7 @@ TOKENS: dict[str, tuple[str, str, str, str, Instead[str]]] = {
     "minted, too long": ("cio_tp_" + "A" * 32 + "A", UNPARSED, "403 authentication failed", UNPARSED, FORBIDDEN),
     "minted, mistyped": (UNMINTED[:-1] + "E", UNPARSED, "403 authentication failed", UNPARSED, FORBIDDEN),
     "minted, no letter": ("cio_tp_" + "-" * 31 + "t", UNPARSED, "403 authentication failed", UNPARSED, FORBIDDEN),
-    "of another scheme": ("Basic x", SCHEME, SCHEME, SCHEME, Instead("400", "it cannot read it; the same refusal")),
+    "of another scheme": ("Basic x", SCHEME, SCHEME, SCHEME, Instead("400", "it cannot read it; it refuses as well")),
 }
 
 
@@ -207,7 +207,9 @@ def test_told_to_wait(registry: Served, documented: Documented) -> None:
     tells = "429 injected fault"
     assert said(answer) == worded(documented, tells, Instead("200", NO_LIMITS))
     # Where the first was stored, the second is refused for good.
-    assert receipt.sent is documented(Sent.LATER, kellnr=Instead(Sent.REFUSED, NO_LIMITS))
+    assert receipt.sent is documented(
+        Sent.LATER, kellnr=Instead(Sent.REFUSED, "it has no rate limits: the version is there already")
+    )
     assert receipt.wait == (60.0 if receipt.sent is Sent.LATER else 0.0)
     assert registry.versions(crate.name) == documented([], kellnr=Instead(["1.0.0"], NO_LIMITS))
 

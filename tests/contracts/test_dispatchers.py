@@ -26,7 +26,7 @@ from tests.adapters.taps import BASE, TAP, manifest
 from tests.adapters.wires import Clock
 from tests.contracts.table import Column, Documented, Instead, columns
 
-TITLE = "Dispatchers: package managers"
+TITLE = "Dispatchers: package managers of the rehearsal world"
 
 FORMULA, CASK = Column("formula", "Homebrew formula"), Column("cask", "Homebrew cask")
 SCOOP, CHOCOLATEY = Column("scoop", "Scoop"), Column("chocolatey", "Chocolatey")

@@ -17,11 +17,19 @@ from releaser.model.manifest import Person
 from tests.contracts.github.make_subset import WEBHOOKS
 from tests.contracts.github.make_webhooks import EVENTS, EXAMPLES
 from tests.contracts.github.openapi import Description
+from tests.contracts.table import Column, columns
+
+TITLE = "GitHub: events"
 
 EXAMPLE: dict[str, list[dict[str, Any]]] = json.loads(EXAMPLES.read_text())["events"]
 CODERTOCAT, OCTOCAT = Person(id=21031067, login="Codertocat"), Person(id=25328754, login="octocat")
 PUBLISHED_AT = datetime(2019, 5, 15, 15, 20, 53, tzinfo=UTC)
 HELLO, CALLER = 186853002, 17273051
+
+
+@pytest.fixture(autouse=True, params=columns(Column("examples", "GitHub's examples and description")))
+def judge() -> None:
+    """Who says whether a case passes."""
 
 
 def given(name: str, payload: object) -> Event:
@@ -54,10 +62,12 @@ def facts(event: Event) -> tuple[object, ...]:
     ],
 )
 def test_every_published_example_is_understood(name: str, expected: list[tuple[object, ...]]) -> None:
+    """Tag, sender, repository and release are read from every published example."""
     assert list(dict.fromkeys(facts(given(name, example)) for example in EXAMPLE[name])) == expected
 
 
 def test_all_events_that_carry_a_payload_have_examples() -> None:
+    """There are examples of every event under which a job may write, but for those without a payload."""
     assert {*EVENTS, "schedule"} == action.EVENTS
     assert all(EXAMPLE[name] for name in EVENTS)
 
@@ -76,11 +86,13 @@ def test_all_events_that_carry_a_payload_have_examples() -> None:
     ],
 )
 def test_a_tag_is_told_from_what_is_none(payload: object, tag: str | None) -> None:
+    """A tag that is there is told from one that was deleted, and from a branch."""
     assert given("push", payload).tag == tag
 
 
 @pytest.mark.parametrize("example", EXAMPLE["release"], ids=lambda e: e["action"])
 def test_only_a_publication_says_who_published(tmp_path: Path, example: dict[str, Any]) -> None:
+    """Only the publication of a release says who published, and when."""
     file = tmp_path / "event.json"
     file.write_text(json.dumps(example))
     found = action.published({"GITHUB_EVENT_NAME": "release", "GITHUB_EVENT_PATH": str(file)})
@@ -93,6 +105,7 @@ def test_only_a_publication_says_who_published(tmp_path: Path, example: dict[str
 
 @pytest.mark.parametrize("webhook", sorted(WEBHOOKS))
 def test_payloads_as_the_description_has_them_now_are_understood(webhook: str) -> None:
+    """Payloads as the description has them now are understood."""
     description = Description.load()
     payload = description.payload(webhook)
     assert list(description.event(webhook, payload)) == []
@@ -114,6 +127,7 @@ def test_payloads_as_the_description_has_them_now_are_understood(webhook: str) -
     ids=["missing field", "unknown word", "unknown field"],
 )
 def test_a_payload_that_drifts_is_named(field: str, value: object, drift: str) -> None:
+    """A payload that differs from the description in one fact is refused, and the fact named."""
     description = Description.load()
     payload = description.payload("release-published") | {field: value}
     (found,) = map(str, description.event("release-published", payload))
@@ -140,6 +154,7 @@ def test_a_payload_that_drifts_is_named(field: str, value: object, drift: str) -
     ],
 )
 def test_a_hostile_payload_is_an_error(name: str, changed: dict[str, Any]) -> None:
+    """An example with one field of another type is an error, and the field named."""
     with pytest.raises(ConfigError) as refused:
         given(name, EXAMPLE[name][0] | changed)
     assert refused.value.code == "event-unreadable"

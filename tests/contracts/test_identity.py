@@ -34,6 +34,7 @@ from tests.adapters.wires import Clock, at
 from tests.contracts.table import Column, Documented, Instead, columns
 
 TITLE = "Identity exchange"
+REFUSES = "it refuses as well, in its own words"
 
 NOW = 1_800_000_000  # 2027-01-15T08:00:00Z
 PYPI = Column("pypi", "PyPI of the rehearsal world")
@@ -349,21 +350,24 @@ def test_exchanged(exchange: Exchange, documented: Documented) -> None:
     body = answer.json()
     token = str(body.pop("token"))
     assert answer.headers["content-type"] == "application/json"
-    assert (answer.status_code, body) == documented(
-        (200, {"success": True, "expires": NOW + 900}),
-        crates=Instead((200, {}), "it does not say when the token ends"),
-        npm=Instead(
-            (
-                201,
-                {"token_type": "oidc", "created": "2027-01-15T08:00:00.000Z", "expires": "2027-01-15T09:00:00.000Z"},
-            ),
-            "times are dates",
-        ),
+    told = documented(
+        "200 expires, success",
+        crates=Instead("200", "it gives the token alone, and does not say when it ends"),
+        npm=Instead("201 created, expires, token_type", "it has fields of its own, with times as dates"),
     )
-    prefix = documented("pypi-", crates=Instead("cio_tp_", "own prefix"), npm=Instead("npm_", "own prefix"))
+    assert f"{answer.status_code} {', '.join(sorted(body))}".strip() == told
+    bodies: dict[str, dict[str, object]] = {
+        "pypi": {"success": True, "expires": NOW + 900},
+        "crates": {},
+        "npm": {"token_type": "oidc", "created": "2027-01-15T08:00:00.000Z", "expires": "2027-01-15T09:00:00.000Z"},
+    }
+    assert body == bodies[exchange.column.key]
+    prefix = documented("pypi-", crates=Instead("cio_tp_", "its own prefix"), npm=Instead("npm_", "its own prefix"))
     assert token.startswith(prefix)
     assert len(token) == documented(
-        69, crates=Instead(39, "31 characters and one that checks them"), npm=Instead(40, "own length")
+        69,
+        crates=Instead(39, "its own length: 31 characters and one that checks them"),
+        npm=Instead(40, "its own length"),
     )
     assert exchange.right(token, name)
 
@@ -373,7 +377,7 @@ def test_authorized(exchange: Exchange, documented: Documented) -> None:
     name, _ = exchange.package("acme/widget")
     credential = exchange.adapter.authorize(name, exchange.identity)
     assert credential.expires - NOW == documented(
-        900, crates=Instead(1800, "thirty minutes, by our clock"), npm=Instead(3600, "an hour")
+        900, crates=Instead(1800, "half an hour, by our clock"), npm=Instead(3600, "an hour, as it says")
     )
     assert exchange.right(credential.secret, name)
 
@@ -385,18 +389,17 @@ def test_audience(exchange: Exchange, documented: Documented) -> None:
         answer = exchange.show(name, exchange.jwt(**home(repository), aud=audience))
         assert said(answer) == documented(
             "422 invalid-token malformed or invalid token",
-            crates=Instead("400 Failed to decode JWT", "prose"),
-            npm=Instead("401 OIDC token exchange error - unauthorized", "no code"),
+            crates=Instead("400 Failed to decode JWT", REFUSES),
+            npm=Instead("401 OIDC token exchange error - unauthorized", REFUSES),
         )
 
 
 def test_audience_is_told(exchange: Exchange, documented: Documented) -> None:
     """PyPI says which audience it wants"""
     answer = exchange.http.get(f"{exchange.service.url}/_/oidc/audience")
-    unknown = "there is one, and everybody knows it"
-    assert (answer.status_code, answer.json().get("audience")) == documented(
-        (200, "pypi"), crates=Instead((404, None), unknown), npm=Instead((404, None), unknown)
-    )
+    known = "it has one audience, which is documented"
+    told = f"{answer.status_code} {answer.json().get('audience', '')}".strip()
+    assert told == documented("200 pypi", crates=Instead("404", known), npm=Instead("404", known))
 
 
 def foreign(exchange: Exchange, claims: dict[str, str]) -> str:
@@ -458,8 +461,8 @@ def test_unbelieved(exchange: Exchange, case: str, documented: Documented) -> No
     answer = exchange.show(name, UNBELIEVED[case](exchange, home(repository)))
     assert said(answer) == documented(
         "422 invalid-token malformed or invalid token",
-        crates=Instead("400 Failed to decode JWT", "prose"),
-        npm=Instead("401 OIDC token exchange error - unauthorized", "no code"),
+        crates=Instead("400 Failed to decode JWT", REFUSES),
+        npm=Instead("401 OIDC token exchange error - unauthorized", REFUSES),
     )
 
 
@@ -469,8 +472,10 @@ def test_issuer(exchange: Exchange, documented: Documented) -> None:
     answer = exchange.show(name, exchange.jwt(**home(repository), iss="https://example.invalid"))
     assert said(answer) == documented(
         "422 invalid-token malformed or invalid token",
-        crates=Instead("400 Unsupported JWT issuer: https://example.invalid", "it tells this apart"),
-        npm=Instead("401 OIDC token exchange error - unauthorized", "no code"),
+        crates=Instead(
+            "400 Unsupported JWT issuer: https://example.invalid", "it refuses as well, and names the issuer"
+        ),
+        npm=Instead("401 OIDC token exchange error - unauthorized", REFUSES),
     )
 
 
@@ -548,6 +553,13 @@ OF_PYPI = {
 }
 
 
+def unlike(ours: str, theirs: str, case: str) -> str:
+    """Why a registry does not answer *case* as PyPI does."""
+    if TAKEN not in (ours, theirs):
+        return "it refuses as well, with a status and words of its own"
+    return f"it {'takes what PyPI refuses' if theirs == TAKEN else 'refuses what PyPI takes'}: {case}"
+
+
 @pytest.mark.parametrize("case", BAD)
 def test_mismatch(exchange: Exchange, case: str, documented: Documented) -> None:
     """A registry compares the claims with the publisher: which, and how strictly, is its own"""
@@ -555,13 +567,16 @@ def test_mismatch(exchange: Exchange, case: str, documented: Documented) -> None
     named = {"HOME": repository, "UPPER": repository.upper()}
     changes = {k: named.get(v, v.replace("HOME", repository)) for k, v in BAD[case].items()}
     answer = exchange.show(name, exchange.jwt(**{**home(repository), **changes}))
-    ours = "422 invalid-publisher valid token, but no corresponding publisher" if case in OF_PYPI else TAKEN
+    words = {
+        "pypi": "422 invalid-publisher valid token, but no corresponding publisher" if case in OF_PYPI else TAKEN,
+        "crates": OF_CRATES.get(case, TAKEN),
+        "npm": NOT_FOUND if case in OF_NPM else TAKEN,
+    }
+    kinds = {registry: told.partition(" ")[0] for registry, told in words.items()}
+    instead = {registry: Instead(kind, unlike(kinds["pypi"], kind, case)) for registry, kind in kinds.items()}
     outcome = TAKEN if answer.status_code < 300 else said(answer).replace(repository, "HOME")
-    assert outcome == documented(
-        ours,
-        crates=Instead(OF_CRATES.get(case, TAKEN), "it says what differs, in prose"),
-        npm=Instead(NOT_FOUND if case in OF_NPM else TAKEN, "it compares letter by letter, and does not say what"),
-    )
+    assert outcome == words[exchange.column.key]
+    assert outcome.partition(" ")[0] == documented(kinds["pypi"], **instead)
 
 
 def test_renamed_repository(exchange: Exchange, documented: Documented) -> None:
@@ -570,8 +585,8 @@ def test_renamed_repository(exchange: Exchange, documented: Documented) -> None:
     claims = home(repository)
     for claim in ("workflow_ref", "job_workflow_ref"):
         claims[claim] = claims[claim].replace(repository, "mallory/widget")
-    taken = exchange.show(name, exchange.jwt(**claims)).status_code < 300
-    assert taken is documented(False, crates=Instead(True, "it compares the workflow's file name alone"))
+    outcome = TAKEN if exchange.show(name, exchange.jwt(**claims)).status_code < 300 else "refused"
+    assert outcome == documented("refused", crates=Instead(TAKEN, "it compares the workflow's file name alone"))
 
 
 def test_refused_for_the_port(exchange: Exchange, documented: Documented, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -586,8 +601,8 @@ def test_refused_for_the_port(exchange: Exchange, documented: Documented, monkey
     assert presented.startswith("repository=acme/unknown, workflow_ref=acme/widget/.github/workflows/release.yml@")
     assert words == documented(
         "422 valid token, but no corresponding publisher",
-        crates=Instead("400 No Trusted Publishing config found for repository `acme/unknown`.", "prose"),
-        npm=Instead(NOT_FOUND, "it does not say what differs"),
+        crates=Instead("400 No Trusted Publishing config found for repository `acme/unknown`.", REFUSES),
+        npm=Instead(NOT_FOUND, REFUSES),
     )
 
 
@@ -608,12 +623,14 @@ def test_spent(exchange: Exchange, documented: Documented) -> None:
     exchange.service.trust(name, repository, "release.yml", "release")
     answers = refused, exchange.show(name, identity), exchange.show(name, identity)
     assert [answer.status_code for answer in answers] == documented(
-        [422, 200, 422], crates=Instead([400, 200, 400], "prose"), npm=Instead([404, 201, 404], "not documented")
+        [422, 200, 422],
+        crates=Instead([400, 200, 400], "its own statuses"),
+        npm=Instead([404, 201, 404], "its own statuses"),
     )
     assert said(answers[2]) == documented(
         "422 invalid-reuse-token invalid token: already used",
-        crates=Instead("400 JWT has already been used", "prose"),
-        npm=Instead(NOT_FOUND, "not documented; nobody should rely on it"),
+        crates=Instead("400 JWT has already been used", REFUSES),
+        npm=Instead(NOT_FOUND, "whether it refuses a second use is not documented, and nothing relies on it"),
     )
 
 
@@ -621,7 +638,7 @@ def test_life(exchange: Exchange, documented: Documented) -> None:
     """A token ends by itself: after 15 minutes, 30 minutes, an hour"""
     name, repository = exchange.package()
     token = exchange.show(name, exchange.jwt(**home(repository))).json()["token"]
-    life = documented(900, crates=Instead(1800, "30 minutes"), npm=Instead(3600, "an hour"))
+    life = documented(900, crates=Instead(1800, "half an hour"), npm=Instead(3600, "an hour"))
     exchange.clock += life - 0.25
     before = exchange.right(token, name)
     exchange.clock += 0.25
@@ -635,7 +652,8 @@ def test_scope(exchange: Exchange, documented: Documented) -> None:
     other, _ = exchange.package()
     token = exchange.show(name, exchange.jwt(**home(repository))).json()["token"]
     assert [exchange.right(token, package) for package in (name, sibling, other)] == documented(
-        [True, True, False], npm=Instead([True, False, False], "for the package that it was asked for alone")
+        [True, True, False],
+        npm=Instead([True, False, False], "its token is for the package that it was asked for alone"),
     )
 
 
@@ -646,10 +664,9 @@ def test_discarded(exchange: Exchange, documented: Documented) -> None:
     before = exchange.right(credential.secret, name)
     exchange.adapter.discard(credential)
     exchange.adapter.discard(Credential("unknown", 0.0))
-    assert (before, exchange.right(credential.secret, name)) == (
-        True,
-        documented(True, crates=Instead(False, "it alone revokes; the others' tokens end by themselves")),
-    )
+    after = "of use" if exchange.right(credential.secret, name) else "revoked"
+    revokes = Instead("revoked", "it alone revokes; the others' tokens end by themselves")
+    assert (before, after) == (True, documented("of use", crates=revokes))
 
 
 def test_revoked(exchange: Exchange, documented: Documented) -> None:
@@ -672,10 +689,11 @@ def test_first_publication(exchange: Exchange, documented: Documented) -> None:
         outcome = error.code
     else:
         answer = exchange.show(name, exchange.jwt(**home(repository)))
-        outcome = f"{answer.status_code} {exchange.right(answer.json()['token'], name)}"
-    demands = "somebody publishes the first version by hand"
+        assert exchange.right(answer.json()["token"], name)
+        outcome = "a token that creates the package"
+    demands = "a person publishes the first version by hand"
     assert outcome == documented(
-        "200 True",
+        "a token that creates the package",
         crates=Instead("publisher-without-package", demands),
         npm=Instead("publisher-without-package", demands),
     )

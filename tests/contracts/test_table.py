@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.contracts.mutants import mutants
-from tests.contracts.table import Cell, Documented, Instead, cases, render, rows_of
-
-PAGE = Path(__file__).parents[2] / "docs" / "contracts.md"
-
-
-def test_the_page_has_every_case_and_no_other() -> None:
-    assert set(rows_of(PAGE.read_text())) == set(cases())
+from tests.contracts.table import Cell, Documented, Instead, cases, render
 
 
 def test_no_two_cases_of_a_suite_have_one_row() -> None:

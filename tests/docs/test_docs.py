@@ -20,6 +20,7 @@ from releaser.faces.cli import COMMANDS, _parser
 from releaser.faces.log import LineReporter
 from releaser.faces.wire import Wiring
 from releaser.policy.decide import RULES
+from tests.contracts.table import cases, rows_of
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -286,3 +287,7 @@ def _until(process: subprocess.Popen[str], last: str) -> str:
         if line.strip() == last:
             return "".join(lines)
     raise AssertionError(f"it ended before it said {last!r}:\n{''.join(lines)}")
+
+
+def test_the_contract_tables_have_every_case_and_no_other() -> None:
+    assert set(rows_of((DOCS / "contracts.md").read_text())) == set(cases())
