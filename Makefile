@@ -49,11 +49,16 @@ docs: $(VENV)/.tools ## the documentation, into site/; a broken link or a stale 
 bench: $(VENV)/.peers ## the benchmarks, beside other tools; `make bench ARGS="--repo CLONE --tag v1.0.0"`
 	@for file in benchmarks/bench_*.py; do echo "$$file"; $(BIN)/python "$$file" --peers $(VENV)/peers/bin $(ARGS) || exit; done
 
+.PHONY: simulate
+simulate: $(VENV)/.tools ## releases under every fault, by seed: SEEDS=100000 JOBS=2, MATRIX=1, CRASHES=pairs; SEED=123 replays one
+	$(BIN)/python -m tests.simulation --jobs $(or $(JOBS),1) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FIRST),--first $(FIRST)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(CRASHES),--crashes $(CRASHES)) $(if $(MATRIX),--matrix) $(ARGS)
+
 .PHONY: servers
-servers: .servers/.installed-$(CRATE_SERVER) ## the servers and clients that the contract suites run; needs npm, cargo, perl and a C compiler
+servers: .servers/.installed-$(CRATE_SERVER) .servers/postgresql ## the servers and clients that the contract suites run; needs npm, cargo, perl, PostgreSQL and a C compiler
 
 .PHONY: contracts
-contracts: $(VENV)/.tools .servers/.installed-$(CRATE_SERVER) ## the contract suites, and the table of docs/contracts.md; needs ruby and nuget too
+contracts: $(VENV)/.tools .servers/.installed-$(CRATE_SERVER) .servers/postgresql ## the contract suites, and the table of docs/contracts.md; needs ruby and nuget too
 	CI=true $(BIN)/python -m pytest tests/contracts $(PARALLEL) $(or $(ARGS),--contracts-table docs/contracts.md)
 
 .PHONY: wire-mutants
@@ -124,6 +129,13 @@ $(VENV)/.tools: $(VENV)/.installed
 	@CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --root .servers --target-dir .servers/build $(CRATE_SERVER)
 	@rm -rf .servers/build
 	@touch $@
+
+# Debian keeps the server's programs out of PATH.
+.servers/postgresql:
+	@mkdir -p $(@D)
+	@initdb="$$(command -v initdb || ls -v /usr/lib/postgresql/*/bin/initdb 2>/dev/null | tail -n 1)"; \
+	if [ -z "$$initdb" ]; then echo "the contract suites need PostgreSQL; hint: apt-get install postgresql" >&2; exit 2; fi; \
+	ln -sfn "$$(dirname "$$(realpath "$$initdb")")" $@
 
 $(VENV)/.peers: $(VENV)/.tools
 	@echo "installing the tools that the benchmarks compare with"

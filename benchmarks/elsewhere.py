@@ -20,7 +20,7 @@ from typing import IO, Any, ClassVar
 from releaser.model.version import Version
 from releaser.rehearsal import sample
 from releaser.rehearsal.pypi import PyPI
-from releaser.rehearsal.server import Request, Response
+from releaser.rehearsal.server import Call, Request, Response
 from releaser.rehearsal.world import World
 
 VERSION = "1.0.0"
@@ -52,13 +52,13 @@ class Far(PyPI):
 
     uploads: ClassVar[list[tuple[float, float]]] = []
 
-    def answer(self, request: Request) -> tuple[str, Response, bool]:
+    def answer(self, request: Request) -> tuple[Call, Response | None]:
         arrived = time.perf_counter()
         time.sleep(LATENCY)
-        operation, response, drop = super().answer(request)
-        if operation == "pypi.upload" and response.status == 200:
+        call, response = super().answer(request)
+        if call.operation == "pypi.upload" and call.status == 200:
             self.uploads.append((arrived, time.perf_counter()))
-        return operation, response, drop
+        return call, response
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,11 +151,11 @@ def cli() -> str:
 def _command(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
     arguments = [a for a in parser._actions if not isinstance(a, argparse._HelpAction)]
     options = [a for a in arguments if a.option_strings]
-    required = [_shown(a) for a in arguments if a.required]
+    given = [_shown(a) if a.required else f"[{_shown(a)}]" for a in arguments if a.required or not a.option_strings]
     yield f"## `releaser {name}`\n"
     yield f"{parser.description}\n"
     yield "```text"
-    yield " ".join(["releaser", name, *required, *(["[OPTION…]"] if any(not a.required for a in options) else [])])
+    yield " ".join(["releaser", name, *given, *(["[OPTION…]"] if any(not a.required for a in options) else [])])
     yield "```\n"
     for argument in arguments:
         help_ = f": {argument.help}" if argument.help else ""

@@ -2,21 +2,24 @@
 
 What happens to a release is read off the world: what the forge and the registries hold, what arrived there, what the
 ledger says. Faults are state too (a registry's `Fault` for its next write, a lag, a closed publisher), and so are the
-moves of other people (`World.after`). `World.crash_after` ends the process after its n-th port call; what that call
-did to the world stays done, and no call gets through until the next process starts.
+moves of other people (`World.after`). Every call goes through the world's `Power`: that of the unit tests counts the
+calls and ends the process after the n-th (`World.crash_after`); what that call did to the world stays done, and no call
+gets through until the next process starts. The simulator has a power of its own (`tests.simulation.scheduler`).
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import heapq
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from releaser.engine import ledger
@@ -34,12 +37,13 @@ from releaser.engine.ports import (
 from releaser.errors import ConfigError, ConflictError, ExternalError
 from releaser.model.approval import Voter
 from releaser.model.artifact import Artifact, Inspected, Kind
-from releaser.model.facts import CheckState, Delivery, DeliveryState, Listing, Objection, Tag
+from releaser.model.facts import CheckState, Delivery, DeliveryState, Freeze, Listing, Objection, Tag
 from releaser.model.manifest import Manifest, Person, PlannedDelivery, PlannedPublication
 from releaser.model.policy import DEFAULT_PATH
 from releaser.model.spelling import Ecosystem
 from releaser.model.terms import Terms
 from releaser.model.version import Version
+from releaser.policy.case import path_match
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -59,28 +63,34 @@ class Fault(StrEnum):
     REQUEST_LOST = "it never arrives, and nothing is answered"
     ANSWER_LOST = "it is done, and the answer is lost"
     ERROR_AFTER = "it is done, and the answer is 500"
-    LATE = "nothing is answered, and it is done a minute later"
+    LATE = "nothing is answered, and it is done some time later"
     BUSY = "429, wait 30 seconds"
     REFUSED = "refused for good"
 
 
 class Power:
-    """Counts the calls of one world, lets others act after one of them, and goes out after the n-th."""
+    """What every port call goes through. This one counts them, lets others act after one, and ends after the n-th."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.limit: int | None = None
         self.then: dict[str, list[Callable[[], object]]] = defaultdict(list)
 
-    def require(self) -> None:
+    def through(self, part: Powered, name: str, args: tuple[Any, ...], perform: Callable[[], A]) -> A:
+        """Let the call *name* of *part* happen, which is *perform*, unless the process is gone."""
+        self._require()
+        try:
+            return perform()
+        finally:
+            call = f"{part.label}.{name}"
+            self.calls.append(call)
+            while self.then[call]:
+                self.then[call].pop(0)()
+            self._require()
+
+    def _require(self) -> None:
         if self.limit is not None and len(self.calls) >= self.limit:
             raise Crash
-
-    def spend(self, call: str) -> None:
-        self.calls.append(call)
-        while self.then[call]:
-            self.then[call].pop(0)()
-        self.require()
 
 
 class Powered(Protocol):
@@ -94,17 +104,37 @@ S = TypeVar("S", bound=Powered)
 
 
 def port(method: Callable[Concatenate[S, P], A]) -> Callable[Concatenate[S, P], A]:
-    """A call that leaves the process: it is counted, and does not happen when the process is gone."""
+    """A call that leaves the process, and does not happen when the process is gone."""
+    name = method.__name__
 
     @functools.wraps(method)
     def call(self: S, *args: P.args, **kwargs: P.kwargs) -> A:
-        self.power.require()
-        try:
-            return method(self, *args, **kwargs)
-        finally:
-            self.power.spend(f"{self.label}.{method.__name__}")
+        return self.power.through(self, name, args, functools.partial(method, self, *args, **kwargs))
 
     return cast(Callable[Concatenate[S, P], A], call)
+
+
+class Memory(PosixPath):
+    """A file that is nowhere but here."""
+
+    data: bytes = b""
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        return os.stat_result((0o100600, 0, 0, 1, 0, 0, len(self.data), 0, 0, 0))
+
+    def read_bytes(self) -> bytes:
+        return self.data
+
+    def write_bytes(self, data: bytes) -> int:  # type: ignore[override]
+        self.data = data
+        return len(data)
+
+
+def in_memory(name: str, data: bytes = b"") -> Memory:
+    """A file of that name and content without a disk."""
+    file = Memory(name)
+    file.data = data
+    return file
 
 
 def sha256(data: bytes) -> str:
@@ -124,16 +154,31 @@ class Clock:
         self.power = power
         self.time = EPOCH
         self.skew = timedelta()
+        self._due: list[tuple[datetime, int, Callable[[], object]]] = []
+        self._count = 0
 
     def now(self) -> datetime:
         return self.time + self.skew
+
+    def elapsed(self) -> float:
+        return (self.time - EPOCH).total_seconds()
 
     @port
     def sleep(self, seconds: float) -> None:
         self.pass_by(seconds)
 
+    def later(self, seconds: float, act: Callable[[], object]) -> None:
+        """Let something happen in so many seconds."""
+        self._count += 1
+        heapq.heappush(self._due, (self.time + timedelta(seconds=seconds), self._count, act))
+
     def pass_by(self, seconds: float) -> None:
-        self.time += timedelta(seconds=seconds)
+        """Let time go by, and everything happen in it that is due."""
+        until = self.time + timedelta(seconds=seconds)
+        while self._due and self._due[0][0] <= until:
+            self.time, _, act = heapq.heappop(self._due)
+            act()
+        self.time = until
 
 
 class Workers:
@@ -166,37 +211,34 @@ class Reporter:
         yield lambda _: None
 
 
-class Ledger:
-    """Lines on a disk that survives the process; ``full`` disks record nothing."""
+class Disk:
+    """A store of ledger lines that survives the process; ``full`` disks record nothing."""
 
     label = "ledger"
+    name = "ledger"
 
-    def __init__(self, power: Power, clock: Clock) -> None:
+    def __init__(self, power: Power) -> None:
         self.power = power
         self.lines: list[bytes] = []
         self.full = False
-        self._clock = clock
-        self._last: dict[str, Any] | None = None
 
     @property
-    def records(self) -> list[dict[str, Any]]:
-        return list(ledger.verify(self.lines, "ledger"))
-
-    def restore(self, lines: list[bytes]) -> None:
-        """Go on from what an earlier run left on the disk."""
-        self.lines = list(lines)
-        self._last = next(reversed(self.records), None)
+    def records(self) -> list[Mapping[str, Any]]:
+        return list(ledger.verify(self.lines, self.name))
 
     @port
-    def append(self, kind: str, body: Mapping[str, Any]) -> None:
+    def read(self) -> Sequence[bytes]:
+        return list(self.lines)
+
+    @port
+    def extend(self, after: int, lines: Sequence[bytes]) -> bool:
         if self.full:
             raise ConfigError("ledger-unwritable", "the ledger cannot be written", found="no space left on device")
-        self._last = ledger.seal(self._last, kind, body, self._clock.now())
-        self.lines.append(ledger.line(self._last))
-
-    @port
-    def entries(self) -> Iterator[Mapping[str, Any]]:
-        return iter(self.records)
+        whole = [line for line in self.lines if line.endswith(b"\n")]
+        if len(whole) != after:
+            return False
+        self.lines = [*whole, *lines]
+        return True
 
 
 @dataclass
@@ -225,8 +267,9 @@ class Forge:
     """A repository's home. ``acting`` is whose token the process holds.
 
     ``ghosts`` names files whose next upload breaks off and leaves an unfinished asset; ``members_only`` keeps files
-    of public releases from the public; ``digests`` says whether assets show one; ``refuses`` and ``mute`` break the
-    next un-drafting: refused for good, or done without an answer.
+    of public releases from the public; ``uploaded`` is what every asset held at first, gone ones too; ``digests`` says
+    whether assets show one; ``refuses`` and ``mute`` break the next un-drafting: refused for good, or done without an
+    answer.
     """
 
     label = "forge"
@@ -239,7 +282,10 @@ class Forge:
         self.tags: dict[str, Tag] = {}
         self.states: dict[str, CheckState] = {}
         self.tree: dict[str, bytes] = {}
+        self.branches: dict[str, set[str]] = {BRANCH: set()}
+        self.freezes: list[Freeze] = []
         self.held: dict[int, _Held] = {}
+        self.uploaded: dict[int, bytes] = {}
         self.latest: str | None = None
         self.ghosts: set[str] = set()
         self.members_only = False
@@ -275,6 +321,7 @@ class Forge:
             url=f"https://forge.example.invalid/{self.facts.name}/{name}",
         )
         self.held[release].assets[asset.id] = (asset, data)
+        self.uploaded[asset.id] = data
         return asset
 
     def drop(self, release: int, name: str) -> None:
@@ -293,9 +340,21 @@ class Forge:
 
     # The port
 
+    def time(self) -> datetime:
+        return self._clock.time
+
     @port
     def repository(self) -> RepositoryFacts:
         return self.facts
+
+    @port
+    def branches_with(self, commit: str, patterns: Sequence[str]) -> tuple[str, ...]:
+        found = (b for b, commits in self.branches.items() if commit in commits)
+        return tuple(b for b in found if any(path_match(b, p) for p in patterns))[:1]
+
+    @port
+    def freeze_of(self, tag: str) -> Freeze | None:
+        return next((f for f in self.freezes if f.tag in ("", tag)), None)
 
     @port
     def tag(self, name: str) -> Tag | None:
@@ -405,7 +464,7 @@ class Issuer:
     @port
     def token(self, audience: str) -> str:
         self.issued += 1
-        return f"{audience}#{self.issued}"
+        return f"secret-of-{audience}#{self.issued}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,9 +484,10 @@ class Registry:
     ``forgiving`` registries answer yes to the same bytes again, others refuse a file that is there. ``taken`` is
     what is there, ``arrived`` every upload that was taken or would have been, ``at`` by which every one counts.
     ``record_lag`` and ``index_lag`` are the seconds until `observe` and `visible` show a file. ``faults`` are those
-    of the next writes, one each, None for one that goes well; packages in ``refused`` are refused for good, those in
-    ``closed`` have no trusted publisher. Without ``digests``, files are listed without one; ``down`` registries answer
-    no read. ``index`` is what consumers are shown, or told, instead of what is there.
+    of the next writes, one each, None for one that goes well, with ``lateness`` in seconds; packages in ``refused`` are
+    refused for good, files in ``burned`` for their name was used up, those in ``closed`` have no trusted publisher.
+    Without ``digests``, files are listed without one; ``down`` registries answer no read. ``index`` is what consumers
+    are shown, or told, instead of what is there.
     """
 
     def __init__(self, power: Power, clock: Clock, name: str, terms: Terms, *, forgiving: bool) -> None:
@@ -445,8 +505,9 @@ class Registry:
         self.digests = True
         self.down = False
         self.index: Listing | ExternalError | None = None
+        self.burned: set[str] = set()
+        self.lateness = 60.0
         self._clock = clock
-        self._late: list[Arrival] = []
         self._spent: set[str] = set()
         self.rights: dict[str, str] = {}
 
@@ -511,9 +572,11 @@ class Registry:
             return Receipt(Sent.REFUSED, "400 not on this registry")
         if fault is Fault.REQUEST_LOST:
             return Receipt(Sent.UNKNOWN, "no answer")
+        if self.file_name(package, version, artifact) in self.burned:
+            return Receipt(Sent.TAKEN, "400 this name was used before")
         arrival = self._arrival(package, version, self.file_name(package, version, artifact), file.read_bytes())
         if fault is Fault.LATE:
-            self._late.append(replace(arrival, at=arrival.at + timedelta(seconds=60)))
+            self._clock.later(self.lateness, lambda: self._take(replace(arrival, at=self._clock.time)))
             return Receipt(Sent.UNKNOWN, "no answer")
         receipt = self._take(arrival)
         if fault is Fault.ANSWER_LOST:
@@ -539,9 +602,6 @@ class Registry:
     def _listing(self, package: str, version: str, lag: float) -> Listing:
         if self.down:
             raise unreachable(self.name)
-        for late in [a for a in self._late if a.at <= self._clock.time]:
-            self._late.remove(late)
-            self._take(late)
         shown = [a for a in self.taken if a.package == package and a.at + timedelta(seconds=lag) <= self._clock.time]
         return Listing(
             package=bool(shown),
@@ -646,37 +706,35 @@ def _cask(manifest: Manifest) -> bytes:
 
 
 class Scratch:
-    """Private room below *folder*, as a process has it: an asset is fetched once."""
+    """Private room, as a process has it: an asset is fetched once."""
 
-    def __init__(self, forge: Forge, folder: Path) -> None:
+    def __init__(self, forge: Forge) -> None:
         self._forge = forge
-        self._folder = folder
         self._fetched: dict[int, Fetched] = {}
 
     def fetch(self, asset: Asset) -> Fetched:
         if asset.id not in self._fetched:
-            file = self._folder / f"{asset.id}-{asset.name}"
+            file = in_memory(asset.name)
             self._forge.download(asset, file, lambda _: None)
-            data = file.read_bytes()
+            data = file.data
             self._fetched[asset.id] = Fetched(file, len(data), sha256(data), hashlib.sha512(data).hexdigest())
         return self._fetched[asset.id]
 
     def read(self, asset: Asset, limit: int) -> bytes:
         if asset.size > limit:
             raise ExternalError("asset-too-large", "the asset is too large", object=asset.name, retryable=False)
-        file = self._folder / f"{asset.id}-read"
+        file = in_memory(asset.name)
         self._forge.download(asset, file, lambda _: None)
-        return file.read_bytes()
+        return file.data
 
 
 class World:
-    """A forge, three registries, taps, an issuer, a ledger and a clock; *folder* is the machine's disk."""
+    """A forge, three registries, taps, an issuer, a ledger and a clock, all of which go through one *power*."""
 
-    def __init__(self, folder: Path, repository: RepositoryFacts, acting: Person) -> None:
-        self.folder = folder
-        self.power = Power()
+    def __init__(self, repository: RepositoryFacts, acting: Person, power: Power | None = None) -> None:
+        self.power = power or Power()
         self.clock = Clock(self.power)
-        self.ledger = Ledger(self.power, self.clock)
+        self.ledger = Disk(self.power)
         self.forge = Forge(self.power, self.clock, repository, acting)
         self.forge.join(Account(acting, frozenset(), human=False))
         self.issuer = Issuer(self.power)
@@ -702,8 +760,7 @@ class World:
             registries=self.registries,
             dispatchers={self.casks.kind: self.casks},
             identity=self.issuer,
-            scratch=Scratch(self.forge, self.folder),
-            ledger=self.ledger,
+            scratch=Scratch(self.forge),
             clock=self.clock,
             workers=Workers(),
             reporter=self.reporter,
@@ -725,7 +782,7 @@ class World:
         """Put a policy on the default branch."""
         self.forge.tree[DEFAULT_PATH] = text.encode()
 
-    def snapshot(self) -> object:
+    def snapshot(self) -> tuple[object, ...]:
         """All that writes of a release could change, to be compared."""
         return (
             {i: (h.release, tuple(h.assets.values())) for i, h in self.forge.held.items()},

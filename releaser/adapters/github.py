@@ -7,6 +7,7 @@ collaborators).
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,13 +16,17 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
+from releaser.adapters.github_errors import unreadable
+from releaser.adapters.github_freeze import Freezes
+from releaser.adapters.github_refs import READ, WRITE, Object, Refs
 from releaser.adapters.github_rest import LIMITS, Rest, Shape, shaped
 from releaser.adapters.http import Limits
 from releaser.engine.ports import Asset, Release, RepositoryFacts
 from releaser.errors import ConfigError, ConflictError, ExternalError
 from releaser.model.approval import Voter
-from releaser.model.facts import CheckState, Tag
+from releaser.model.facts import CheckState, Freeze, Tag
 from releaser.model.manifest import Person
+from releaser.policy.case import path_match
 
 if TYPE_CHECKING:
     import httpx
@@ -30,7 +35,6 @@ CHUNK = 1 << 20
 NESTED_TAGS = 10
 ACTIONS = Person(id=41898282, login="github-actions[bot]")
 """Who acts with an Actions job's own token, which may not ask for its name."""
-READ, WRITE = "contents: read", "contents: write"
 RANKS = {"write": 1, "maintain": 2, "admin": 3}
 CONCLUSIONS = {"success": CheckState.SUCCESS, "skipped": CheckState.SKIPPED, "neutral": CheckState.SKIPPED}
 STATUSES = {"success": CheckState.SUCCESS, "pending": CheckState.PENDING}
@@ -76,23 +80,17 @@ class _Repository(Shape):
     default_branch: str
 
 
-class _Target(Shape):
-    sha: str
-    type: str
-
-
-class _Ref(Shape):
-    ref: str
-    object: _Target
-
-
 class _Tagger(Shape):
     email: str = ""
 
 
 class _TagObject(Shape):
-    object: _Target
+    object: Object
     tagger: _Tagger = _Tagger()
+
+
+class _Comparison(Shape):
+    status: str
 
 
 _WORST = (CheckState.SUCCESS, CheckState.SKIPPED, CheckState.PENDING, CheckState.FAILURE)
@@ -141,10 +139,20 @@ class GitHub:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._rest = Rest(repository, token, api_url, sleep=sleep, limits=limits, transport=transport)
+        self._refs = Refs(self._rest)
+        self._freezes = Freezes(self._refs)
 
     def close(self) -> None:
         """Close the connections."""
         self._rest.close()
+
+    def time(self) -> datetime:
+        """GitHub's clock in UTC, by the ``Date`` of its latest answer; asks for one where there was none."""
+        if self._rest.date is None:
+            self.repository()
+        if self._rest.date is None:
+            raise unreadable("no Date in the answer")
+        return self._rest.date
 
     # The repository
 
@@ -153,7 +161,7 @@ class GitHub:
         return RepositoryFacts(found.id, found.full_name, found.default_branch)
 
     def tag(self, name: str) -> Tag | None:
-        ref = self._ref(f"tags/{name}")
+        ref = self._refs.find(f"tags/{name}")
         if ref is None:
             return None
         target, tagger, depth = ref.object, "", 0
@@ -175,7 +183,7 @@ class GitHub:
 
     def commit_of(self, branch: str) -> str:
         """The commit at the tip of *branch*; raises ExternalError ``branch-missing``."""
-        ref = self._ref(f"heads/{branch}")
+        ref = self._refs.find(f"heads/{branch}")
         if ref is None:
             raise ExternalError(
                 "branch-missing",
@@ -206,14 +214,42 @@ class GitHub:
         ordered = sorted(newest.items(), key=lambda item: _WORST.index(item[1]))
         return {name: state for (name, _), state in ordered}
 
-    def _ref(self, name: str) -> _Ref | None:
-        """A reference by exact name; the answer to a mere prefix may be a list."""
-        answer = self._rest.read(self._rest.repo(f"git/ref/{quote(name)}"), READ, absent=(404, 409))
-        value = answer.json()
-        if answer.status != 200 or isinstance(value, list):
-            return None
-        found = shaped(_Ref, value)
-        return found if found.ref == f"refs/{name}" else None
+    def branches_with(self, commit: str, patterns: Sequence[str]) -> tuple[str, ...]:
+        for pattern in patterns:
+            for branch, tip in self._branches(pattern):
+                if self._contains(tip, commit):
+                    return (branch,)
+        return ()
+
+    def _branches(self, pattern: str) -> Iterator[tuple[str, str]]:
+        """The branches whose names match *pattern*, each with the commit at its tip."""
+        wild = re.search(r"[*?\[]", pattern)
+        if wild:
+            refs = self._refs.matching(f"heads/{pattern[: wild.start()]}")
+        else:
+            found = self._refs.find(f"heads/{pattern}")
+            refs = (found,) if found else ()
+        for ref in refs:
+            branch = ref.ref.removeprefix("refs/heads/")
+            if path_match(branch, pattern):
+                yield branch, ref.object.sha
+
+    def _contains(self, tip: str, commit: str) -> bool:
+        """Whether *commit* is *tip* or comes before it; 404 says that they have nothing in common."""
+        path = self._rest.repo(f"compare/{quote(tip)}...{quote(commit)}")
+        answer = self._rest.read(path, READ, params={"per_page": "1"})
+        return answer.status == 200 and answer.read(_Comparison).status in ("identical", "behind")
+
+    def freeze_of(self, tag: str) -> Freeze | None:
+        return self._freezes.of(tag)
+
+    def freeze(self, tag: str | None, reason: str) -> Freeze:
+        """Hold *tag*, or every release, back; the freeze that stands now, which may have been there before."""
+        return self._freezes.add(tag, reason)
+
+    def thaw(self, tag: str | None) -> bool:
+        """End the freeze of *tag*, or that of every release; False when there was none."""
+        return self._freezes.remove(tag)
 
     # Releases
 

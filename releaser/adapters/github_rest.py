@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -135,6 +137,8 @@ class Rest:
             )
         self.repository = repository
         self.failures = Failures(repository, token)
+        self._date: datetime | None = None
+        self._dated = 0.0
         self._token = token
         self._api = api_url.rstrip("/") + "/"
         self._sleep = sleep
@@ -311,8 +315,15 @@ class Rest:
                 raise
         if response.is_redirect:
             raise self.failures.moved(response.status_code)
+        if date := _moment(response.headers.get("date", "")):
+            self._date, self._dated = date, time.monotonic()
         more = 'rel="next"' in response.headers.get("link", "")
         return Answer(response.status_code, response.content, response.headers.get("content-type", ""), more)
+
+    @property
+    def date(self) -> datetime | None:
+        """What GitHub's own clock shows by now, going by its latest answer to us; None before the first."""
+        return self._date and self._date + timedelta(seconds=time.monotonic() - self._dated)
 
     def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         client = self._open()[0]
@@ -380,3 +391,12 @@ class Rest:
                 wanted="https://…",
                 hint="do not use this release; look at it in a browser first",
             )
+
+
+def _moment(text: str) -> datetime | None:
+    """An HTTP date (RFC 9110 section 5.6.7) in UTC; None for anything else."""
+    try:
+        found = parsedate_to_datetime(text)
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None

@@ -7,33 +7,25 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from releaser.adapters.github_refs import READ, Object, Refs
 from releaser.adapters.github_rest import Rest, Shape, shaped
 from releaser.errors import ConflictError, ExternalError
 
 if TYPE_CHECKING:
     import httpx
 
-READ, WRITE, PULLS = "contents: read", "contents: write", "pull-requests: write"
+PULLS = "pull-requests: write"
 
 
 class _Repository(Shape):
     default_branch: str
 
 
-class _Object(Shape):
-    sha: str
-
-
-class _Ref(Shape):
-    object: _Object
-
-
 class _Commit(Shape):
-    tree: _Object
+    tree: Object
 
 
 class _Home(Shape):
@@ -64,6 +56,7 @@ class GitHubTap:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._rest = Rest(repository, token, api_url, sleep=sleep, transport=transport)
+        self._refs = Refs(self._rest)
 
     def close(self) -> None:
         """Close the connections."""
@@ -92,11 +85,18 @@ class GitHubTap:
                 hint="push a first commit, such as a README, to it",
             )
         base = self._rest.read(self._rest.repo(f"git/commits/{parent}"), READ, absent=()).read(_Commit).tree.sha
-        blob = self._made("blobs", {"content": base64.b64encode(content).decode(), "encoding": "base64"})
+        blob = self._refs.store("blobs", {"content": base64.b64encode(content).decode(), "encoding": "base64"})
         entry = {"path": path, "mode": "100644", "type": "blob", "sha": blob}
-        tree = self._made("trees", {"base_tree": base, "tree": [entry]})
-        commit = self._made("commits", {"message": message, "tree": tree, "parents": [parent]})
-        self._move(branch, tip, commit)
+        tree = self._refs.store("trees", {"base_tree": base, "tree": [entry]})
+        commit = self._refs.store("commits", {"message": message, "tree": tree, "parents": [parent]})
+        hint = 'deliver with `via = "pull-request"` if it is protected'
+        if not self._refs.move(f"heads/{branch}", tip, commit, hint):
+            raise ConflictError(
+                "tap-raced",
+                "somebody else wrote to the repository at the same time",
+                object=f"{self._rest.repository} {branch}",
+                hint="run the same command again: it starts from what is there now",
+            )
         return commit
 
     def pull_request(self, branch: str, title: str, body: str) -> str:
@@ -121,35 +121,5 @@ class GitHubTap:
         return None
 
     def _tip(self, branch: str) -> str | None:
-        answer = self._rest.read(self._rest.repo(f"git/ref/heads/{quote(branch)}"), READ, absent=(404, 409))
-        value = answer.json()
-        return shaped(_Ref, value).object.sha if answer.status == 200 and isinstance(value, dict) else None
-
-    def _made(self, kind: str, body: Mapping[str, Any]) -> str:
-        """The SHA of a new object, which nothing refers to yet."""
-        answer = self._rest.write("POST", self._rest.repo(f"git/{kind}"), WRITE, body)
-        if answer.status != 201:
-            raise self._rest.refused(f"store one of the {kind} of a commit", answer)
-        return answer.read(_Object).sha
-
-    def _move(self, branch: str, tip: str | None, commit: str) -> None:
-        """Point *branch*, last seen at *tip*, to *commit*, unless somebody moved it meanwhile.
-
-        GitHub says 422 for a race and for a branch that is protected; which it was shows in where the branch is.
-        """
-        if tip is None:
-            wanted: dict[str, Any] = {"ref": f"refs/heads/{branch}", "sha": commit}
-            answer = self._rest.write("POST", self._rest.repo("git/refs"), WRITE, wanted)
-        else:
-            path = self._rest.repo(f"git/refs/heads/{quote(branch)}")
-            answer = self._rest.write("PATCH", path, WRITE, {"sha": commit, "force": False})
-        if answer.status in (200, 201):
-            return
-        if answer.status == 409 or self._tip(branch) != tip:
-            raise ConflictError(
-                "tap-raced",
-                "somebody else wrote to the repository at the same time",
-                object=f"{self._rest.repository} {branch}",
-                hint="run the same command again: it starts from what is there now",
-            )
-        raise self._rest.refused(f"update {branch}", answer, 'deliver with `via = "pull-request"` if it is protected')
+        found = self._refs.find(f"heads/{branch}")
+        return found.object.sha if found else None

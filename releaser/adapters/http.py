@@ -11,7 +11,6 @@ import os
 import random as _random
 import re
 import threading
-import time
 import zlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ValidationError
 
 from releaser.adapters.body import Body
+from releaser.adapters.local import SystemClock
 from releaser.engine.ports import Clock, Receipt, Sent
 from releaser.errors import ConfigError, ExternalError
 
@@ -233,7 +233,7 @@ class Client:
         random: Callable[[], float] = _random.random,
         limits: Limits = Limits(),
     ) -> None:
-        self.clock: Clock = clock or _WallClock()
+        self.clock: Clock = clock or SystemClock()
         self._hosts = hosts
         self._contact = contact
         self._transport = transport
@@ -416,14 +416,6 @@ def tls() -> ssl.SSLContext:
             wanted="a readable file of certificates",
             hint="unset SSL_CERT_FILE and SSL_CERT_DIR, or name files that exist",
         ) from error
-
-
-class _WallClock:
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
 
 
 def is_unsent(error: BaseException) -> bool:

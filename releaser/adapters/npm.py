@@ -335,6 +335,8 @@ def _means(reply: Reply) -> Sent | None:
     """200 and 201 are success with any JSON object or nothing; 409 is a race between two documents, which passes."""
     if reply.status == 409:
         return Sent.LATER
+    if reply.status == 403 and "previously published version" in reply.said:
+        return Sent.TAKEN  # even if it was unpublished (protocol of the public registry)
     if reply.status not in (200, 201):
         return None
     if not reply.body.strip():

@@ -215,7 +215,7 @@ class PyPI:
             self._endpoints.pypi.upload,
             headers={"Authorization": f"Basic {basic}", "Content-Type": f"multipart/form-data; boundary={boundary}"},
             content=_multipart(boundary, fields, artifact.name, file, progress),
-            means=lambda reply: Sent.ACCEPTED if reply.status == 200 and not _is_page(reply) else None,
+            means=_means,
         )
 
     def _read(self, path: str, accept: str) -> Reply | None:
@@ -276,6 +276,14 @@ def _digest(hashes: _Hashes) -> str:
 def _is_page(reply: Reply) -> bool:
     """Whether something between us and the index answered with a web page of its own."""
     return reply.body.lstrip()[:9].lower().startswith((b"<!doctype", b"<html"))
+
+
+def _means(reply: Reply) -> Sent | None:
+    """200 is success; two refusals say that no file of this name is taken any more (warehouse forklift/legacy.py)."""
+    if reply.status == 200:
+        return None if _is_page(reply) else Sent.ACCEPTED
+    burned = "has since been deleted" in reply.said or "older than 14 days" in reply.said
+    return Sent.TAKEN if reply.status == 400 and burned else None
 
 
 def _form(artifact: Artifact, file: Path) -> list[tuple[str, str]]:

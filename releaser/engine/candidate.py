@@ -147,7 +147,7 @@ def ballot(outside: Outside, seen: Candidate, published: Published | None, *, be
         manifest=seen.digest,
         policy=seen.policy_digest,
         votes=tuple(sorted(votes, key=lambda v: (v.at, v.by.id))),
-        now=outside.clock.now(),
+        now=outside.forge.time(),
         begun=begun,
         author=next((a.by.id for a in files if a.name == ASSET and a.human), 0),
     )

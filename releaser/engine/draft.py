@@ -86,8 +86,8 @@ def draft(outside: Outside, manifest: Manifest, files: Mapping[str, Path], notes
     """Make the forge hold a complete draft of *manifest*; safe to repeat, and finishes what was interrupted.
 
     *files* maps every wanted name to a local file. A release that is already public is left as it is when it is
-    complete and refused when it is not. One that need not wait is public at once: where the policy on the default
-    branch says so; a manifest that only says so itself is refused before anything is written.
+    complete and refused when it is not. A manifest that says it needs no draft is refused before anything is written
+    unless the policy on the default branch says so too; making it public is `publish`'s business all the same.
     """
     forge, tag = outside.forge, manifest.tag
     if not manifest.draft:
@@ -126,8 +126,6 @@ def draft(outside: Outside, manifest: Manifest, files: Mapping[str, Path], notes
             object=release.url,
             hint=f"releaser draft {tag.name} --artifacts DIR",
         )
-    if complete.draft and not manifest.draft:
-        return forge.publish(complete, latest=False)
     return complete
 
 

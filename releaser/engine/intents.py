@@ -2,26 +2,40 @@
 
 An effect is recorded as ``intent`` before it is sent, as ``answer`` when something was answered, and as ``outcome``
 when its end is known: ``done`` once the world shows it, ``conflict`` where the world shows something else, ``absent``
-when it is sent again because the world does not show it, otherwise the answer that ended it. What an interrupted run
-left open is taken up by the next one.
+when it is sent again because the world does not show it, ``unsent`` when it was not sent after all, otherwise the
+answer that ended it. What an interrupted run left open is taken up by the next one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from releaser.engine.ports import Clock, Ledger, Receipt, Sent
+from releaser.engine.ledger import Entry, Ledger
+from releaser.engine.ports import Clock, Receipt, Sent
 
 _ATTEMPTS = 3
+_ALIVE = 3600.0
+"""Seconds after which no request of a run that recorded an intent can still be under way."""
+_SETTLED = ("done", "conflict")
+"""Ends after which nothing is sent again, even where a reader that lags does not show them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an effect ended: a ``result`` of `releaser.model.record.Outcome`, and what shows it."""
+
+    effect: str
+    result: str
+    evidence: str = ""
 
 
 class Intents:
     """The effects of one release by key, each at most once under way.
 
     *wait* says for how many seconds an effect that was answered so must be looked for before it may be sent again.
-    Different keys may be worked on side by side.
     """
 
     def __init__(self, ledger: Ledger, clock: Clock, wait: Callable[[Receipt], float]) -> None:
@@ -30,32 +44,58 @@ class Intents:
         self._wait = wait
         self._attempts: dict[str, int] = {}
         self._open: dict[str, Receipt] = {}
-        self._not_before: dict[str, datetime] = {}
-        for record in ledger.entries():
-            self._recall(record["kind"], record["body"], datetime.fromisoformat(record["at"]))
+        self._not_before: dict[str, float] = {}
+        self._ended: dict[str, str] = {}
+        self._endings: list[Entry] = []
+        self._recall()
 
-    def begin(self, key: str, digest: str) -> None:
-        """Record, durably, that the effect is about to be sent."""
-        self.close(key, "absent", "")
-        self._ledger.append("intent", {"effect": key, "digest": digest})
-        self._attempts[key] = self._attempts.get(key, 0) + 1
-        self._note(key, Receipt(Sent.UNKNOWN), self._clock.now())
+    def claim(self) -> None:
+        """Be the one run that works on this release, and take up what the others have recorded until now."""
+        if not self._ledger.epoch:
+            self._ledger.claim()
+            self._recall()
 
-    def answered(self, key: str, receipt: Receipt) -> None:
+    def begin(self, effects: Mapping[str, str]) -> None:
+        """Record, durably, that each effect is about to be sent with content of its digest."""
+        self.close(Ending(key, "absent") for key in effects)
+        epoch = self._ledger.epoch
+        self.record(*(("intent", {"effect": k, "digest": d, "epoch": epoch}) for k, d in effects.items()))
+        for key in effects:
+            self._ended.pop(key, None)
+            self._attempts[key] = self._attempts.get(key, 0) + 1
+            self._note(key, Receipt(Sent.UNKNOWN), 0.0)
+
+    def answered(self, answers: Mapping[str, Receipt]) -> None:
         """Record what was answered. That it was to come later was no attempt."""
-        self._note(key, receipt, self._clock.now())
-        self._attempts[key] -= receipt.sent is Sent.LATER
-        body = {"effect": key, "result": receipt.sent, "detail": receipt.detail, "wait": receipt.wait}
-        self._ledger.append("answer", body)
+        entries: list[Entry] = []
+        for key, receipt in answers.items():
+            self._note(key, receipt, 0.0)
+            self._attempts[key] -= receipt.sent is Sent.LATER
+            body = {"effect": key, "result": receipt.sent, "detail": receipt.detail, "wait": receipt.wait}
+            entries.append(("answer", body))
+        self.record(*entries)
 
-    def close(self, key: str, result: str, evidence: str) -> None:
-        """Record the end of an effect, if it is still open."""
-        if key in self._open:
-            self._ledger.append("outcome", {"effect": key, "result": result, "evidence": evidence})
-            del self._open[key]
+    def close(self, endings: Iterable[Ending]) -> None:
+        """Note the end of those effects that are still open; it is on record with the next thing that is."""
+        for ending in endings:
+            if ending.effect in self._open:
+                body = {"effect": ending.effect, "result": ending.result, "evidence": ending.evidence}
+                self._endings.append(("outcome", body))
+                self._attempts[ending.effect] = self._attempts.get(ending.effect, 0) - (ending.result == "unsent")
+                self._open.pop(ending.effect, None)
+                self._ended[ending.effect] = ending.result
+
+    def record(self, *entries: Entry) -> None:
+        """Put the ends noted so far on record, and *entries* behind them."""
+        self._ledger.append([*self._endings, *entries])
+        self._endings.clear()
+
+    def is_open(self, key: str) -> bool:
+        """Whether the effect was begun and its end is not known."""
+        return key in self._open
 
     def latest(self, key: str) -> Receipt | None:
-        """The last word on an effect that was begun and whose end is not known, UNKNOWN without an answer."""
+        """The last word on an open effect, UNKNOWN without an answer."""
         return self._open.get(key)
 
     def accepted(self, key: str) -> bool:
@@ -64,27 +104,50 @@ class Intents:
         return receipt is not None and receipt.sent is Sent.ACCEPTED
 
     def may_send(self, key: str) -> bool:
-        """Whether an effect that is not there may be sent: nothing of ours is on its way, nor was it accepted."""
+        """Whether an effect that is not there may be sent: nothing of ours is on its way, was accepted or seen done."""
+        if self._ended.get(key) in _SETTLED:
+            return False
         receipt = self._open.get(key)
-        return receipt is None or (receipt.sent is not Sent.ACCEPTED and self._clock.now() >= self._not_before[key])
+        return receipt is None or (receipt.sent is not Sent.ACCEPTED and self._clock.elapsed() >= self._not_before[key])
 
     def last_word(self, key: str) -> Receipt | None:
         """The answer after which this run does not try again: a refusal, or one too many of another kind."""
         attempts = self._attempts.get(key, 0)
         receipt = self._open.get(key) if attempts else None
-        return receipt if receipt and (receipt.sent is Sent.REFUSED or attempts >= _ATTEMPTS) else None
+        final = receipt and (receipt.sent in (Sent.REFUSED, Sent.TAKEN) or attempts >= _ATTEMPTS)
+        return receipt if final else None
 
-    def _recall(self, kind: str, body: Mapping[str, Any], at: datetime) -> None:
-        """Take up what an earlier run recorded; a clock that was set back does not prolong a wait."""
-        at = min(at, self._clock.now())
-        if kind == "intent":
-            self._note(body["effect"], Receipt(Sent.UNKNOWN), at)
-        elif kind == "answer":
-            receipt = Receipt(Sent(body["result"]), body["detail"], body.get("wait", 0.0))
-            self._note(body["effect"], receipt, at)
-        elif kind == "outcome":
-            self._open.pop(body["effect"], None)
+    @property
+    def ended(self) -> Mapping[str, str]:
+        """The result of every effect that has ended and was not begun again."""
+        return self._ended
 
-    def _note(self, key: str, receipt: Receipt, at: datetime) -> None:
+    def _recall(self) -> None:
+        """Take up what earlier runs recorded."""
+        self._open.clear()
+        self._ended = dict(ended(self._ledger.entries()))
+        now = self._ledger.now()
+        for record in self._ledger.entries():
+            body, kind = record["body"], record["kind"]
+            age = max(0.0, (now - datetime.fromisoformat(record["at"])).total_seconds())
+            if kind == "intent":  # and its request may still be on its way, however long ago that was recorded
+                self._note(body["effect"], Receipt(Sent.UNKNOWN), age if age >= _ALIVE else 0.0)
+            elif kind == "answer":
+                self._note(body["effect"], Receipt(Sent(body["result"]), body["detail"], body["wait"]), age)
+            elif kind == "outcome":
+                self._open.pop(body["effect"], None)
+
+    def _note(self, key: str, receipt: Receipt, age: float) -> None:
         self._open[key] = receipt
-        self._not_before[key] = at + timedelta(seconds=self._wait(receipt))
+        self._not_before[key] = self._clock.elapsed() + self._wait(receipt) - age
+
+
+def ended(records: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:
+    """The result of every effect that has ended and was not begun again, read off a ledger's *records*. Pure."""
+    found: dict[str, str] = {}
+    for record in records:
+        if record["kind"] == "intent":
+            found.pop(record["body"]["effect"], None)
+        elif record["kind"] == "outcome":
+            found[record["body"]["effect"]] = record["body"]["result"]
+    return found

@@ -1,23 +1,163 @@
-"""The ledger's chain: each record holds the hash of the one before, so an edit, a cut or a reorder shows.
+"""The ledger: what was meant and what came of it, chained so that an edit, a cut or a reorder shows.
 
-Pure: where records are kept is the store's business. A record is canonical JSON (RFC 8785) on one line.
+A record is canonical JSON (RFC 8785) on one line and holds the hash of the one before. Where lines are kept is the
+store's business; that only the newest run adds any is this module's.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
 
-from releaser.errors import ConfigError
+from releaser.engine.ports import Clock, Store
+from releaser.errors import ConfigError, ExternalError, WaitingError
 from releaser.model.document import canonical_json, strict_json
 from releaser.model.record import Record
 
 SCHEMA = "releaser.ledger/v1"
 GENESIS = "0" * 64
+_TRIES = 6
+_PAUSE = 1.0
+Entry = tuple[str, Mapping[str, Any]]
+"""A kind of record and its body, as `releaser.model.record` describes them."""
+
+
+class Ledger:
+    """The ledger of one release as one run sees it: read and verified, claimed once, then added to.
+
+    A claim gives the run an *epoch*, one more than any before it. From then on no run with an older one can record
+    anything, so it stops before its next effect. *clock* is one that all
+    runs agree about (`ForgeClock`); *holder* says in the record who runs, and is like no other run's.
+    Raises ConfigError ``ledger-broken`` for a chain that does not hold, ExternalError ``ledger-unanswered`` when it
+    stays unknown what is there, and whatever the store raises. Not to be shared between threads.
+    """
+
+    def __init__(self, store: Store, clock: Clock, holder: str) -> None:
+        self.epoch = 0
+        self._store = store
+        self._clock = clock
+        self._holder = holder
+        self._lines: list[bytes] = []
+        self._records: list[Mapping[str, Any]] = []
+        self._torn = b""
+        self._read()
+
+    @property
+    def where(self) -> str:
+        """Where it is kept."""
+        return self._store.name
+
+    @property
+    def length(self) -> int:
+        """How many records it has."""
+        return len(self._records)
+
+    @property
+    def head(self) -> str:
+        """The hash of the newest record, empty without one: kept elsewhere, it shows when records go missing."""
+        return str(self._records[-1]["hash"]) if self._records else ""
+
+    def now(self) -> datetime:
+        """The time by the clock that dates the records."""
+        return self._clock.now()
+
+    def entries(self) -> Iterator[Mapping[str, Any]]:
+        """Every record, oldest first."""
+        return iter(self._records)
+
+    def claim(self) -> None:
+        """Take the release over from whoever worked on it, durably; what they recorded until then has been read.
+
+        Raises WaitingError ``ledger-contended`` when others keep coming first.
+        """
+        for _ in range(_TRIES):
+            epoch = self._newest() + 1
+            body: dict[str, Any] = {"epoch": epoch, "by": self._holder}
+            if self._torn:
+                body["dropped"] = self._torn.decode(errors="replace")
+            if self._extend([("run", body)]):
+                self.epoch = epoch
+                return
+        raise WaitingError(
+            "ledger-contended",
+            "other runs keep taking this release over",
+            object=self._store.name,
+            found=f"{_TRIES} claims that came too late",
+            wanted="one run at a time",
+            hint="end the other runs, then run this again",
+        )
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Record all of *entries* durably in one go, or raise and record none of them.
+
+        Raises WaitingError ``run-superseded`` once another run has claimed the release.
+        """
+        if entries and not (self._newest() == self.epoch and self._extend(entries)):
+            raise WaitingError(
+                "run-superseded",
+                "another run has taken this release over",
+                object=self._store.name,
+                found=f"run {self._newest()} of it",
+                wanted=f"run {self.epoch}, which is this one",
+                hint="let the other run finish; what this one sent is on record",
+            )
+
+    def _newest(self) -> int:
+        """The epoch of the newest run on record, 0 without one."""
+        return next((int(r["body"]["epoch"]) for r in reversed(self._records) if r["kind"] == "run"), 0)
+
+    def _extend(self, entries: Sequence[Entry]) -> bool:
+        """Add *entries* to what was read; False where others came first, whose records are read then."""
+        records: list[Mapping[str, Any]] = []
+        last = self._records[-1] if self._records else None
+        for kind, body in entries:
+            last = seal(last, kind, body, self._clock.now())
+            records.append(last)
+        lines = [line(record) for record in records]
+        start, end = len(self._lines), len(self._lines) + len(lines)
+        problem: ExternalError | None = None
+        for attempt in range(_TRIES):
+            try:
+                if self._store.extend(start, lines):
+                    self._lines += lines
+                    self._records += records
+                    self._torn = b""
+                    return True
+                self._read()
+                if self._lines[start:end] == lines:  # an earlier attempt of ours, whose answer was lost
+                    return len(self._lines) == end
+                if len(self._lines) > start:
+                    return False
+            except ExternalError as error:
+                if not error.retryable:
+                    raise
+                problem = error
+            self._clock.sleep(_PAUSE * 2**attempt)
+        raise ExternalError(
+            "ledger-unanswered",
+            "whether the ledger took a record stays unknown, so nothing more may be sent",
+            object=self._store.name,
+            found=problem.message if problem else "neither taken nor refused",
+            wanted="an answer",
+            hint="run this again; what was sent is looked for first",
+        ) from problem
+
+    def _read(self) -> None:
+        """Read what is there; the records that this run knows must still be, in their place."""
+        lines = list(self._store.read())
+        torn = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        known = len(self._lines)
+        if lines[:known] != self._lines:
+            if lines == self._lines[: len(lines)]:
+                raise ExternalError("ledger-stale", "the ledger shows an older state", object=self._store.name)
+            raise _broken(self._store.name, known, "other records than before", "what this run has read")
+        self._records = list(verify(lines, self._store.name))
+        self._lines, self._torn = lines, torn
 
 
 def seal(previous: Mapping[str, Any] | None, kind: str, body: Mapping[str, Any], at: datetime) -> dict[str, Any]:
@@ -38,42 +178,62 @@ def line(record: Mapping[str, Any]) -> bytes:
     return canonical_json(record) + b"\n"
 
 
-def verify(lines: Iterable[bytes], source: str) -> Iterator[dict[str, Any]]:
+def verify(lines: Iterable[bytes], source: str) -> Iterator[Mapping[str, Any]]:
     """The records of a stored ledger, each checked before it is handed out.
 
-    Raises ConfigError ``ledger-broken`` at the first line that is cut, edited, out of order or from a newer
-    version, with its number. Whole lines missing at the end do not show: only a head kept elsewhere would tell.
+    Raises ConfigError ``ledger-broken`` at the first line that is cut, edited, out of order, by a run that had been
+    superseded, or from a newer version, with its number. Whole lines missing at the end do not show: only a head
+    kept elsewhere would tell.
     """
-    previous: dict[str, Any] | None = None
+    previous: Mapping[str, Any] | None = None
+    epoch = 0
     for number, raw in enumerate(lines):
-        record = _record(raw, number, source)
-        expected = GENESIS if previous is None else previous["hash"]
-        unsealed = {k: v for k, v in record.items() if k != "hash"}
+        try:
+            record = _record(raw)
+        except _NoRecordError as error:
+            raise _broken(source, number, error.found, error.wanted, error.hint) from error
         if record["seq"] != number:
             raise _broken(source, number, f"record {record['seq']}", f"record {number}")
-        if record["previous"] != expected or record["hash"] != _hash(unsealed):
+        if record["previous"] != (GENESIS if previous is None else previous["hash"]):
             raise _broken(source, number, "a record whose hash does not fit", "an unbroken chain")
+        epoch += record["kind"] == "run"
+        if record["body"].get("epoch", epoch) != epoch:
+            raise _broken(source, number, f"a record of run {record['body']['epoch']}", f"one of run {epoch}")
         yield record
         previous = record
 
 
-def _record(raw: bytes, number: int, source: str) -> dict[str, Any]:
+class _NoRecordError(Exception):
+    """A line that is no record by itself."""
+
+    def __init__(self, found: str, wanted: str, hint: str = "") -> None:
+        super().__init__(found)
+        self.found = found
+        self.wanted = wanted
+        self.hint = hint
+
+
+@lru_cache(maxsize=4096)  # a ledger is read again by every run, and whenever another run wrote
+def _record(raw: bytes) -> Mapping[str, Any]:
+    """The record on a line, if its own hash fits. Not to be changed by the caller."""
     if not raw.endswith(b"\n"):
-        raise _broken(source, number, "a record without its end", "a whole line")
+        raise _NoRecordError("a record without its end", "a whole line")
     try:
-        record = strict_json(raw, f"{source}:{number + 1}")
+        record = strict_json(raw, "a record")
         spelled = line(record)
     except (ConfigError, ValueError) as error:
-        raise _broken(source, number, "a line that is no record", "a ledger record") from error
+        raise _NoRecordError("a line that is no record", "a ledger record") from error
     if spelled != raw:
-        raise _broken(source, number, "a record in another spelling", "canonical JSON")
+        raise _NoRecordError("a record in another spelling", "canonical JSON")
     schema = record.get("schema") if isinstance(record, dict) else None
     if isinstance(schema, str) and schema != SCHEMA:
-        raise _broken(source, number, schema, SCHEMA, f"run a releaser that knows {schema}")
+        raise _NoRecordError(schema, SCHEMA, f"run a releaser that knows {schema}")
     try:
         Record.model_validate(record)
     except ValidationError as error:
-        raise _broken(source, number, "a line that is no record", "a ledger record") from error
+        raise _NoRecordError("a line that is no record", "a ledger record") from error
+    if record["hash"] != _hash({k: v for k, v in record.items() if k != "hash"}):
+        raise _NoRecordError("a record whose hash does not fit", "an unbroken chain")
     return dict(record)
 
 
@@ -88,5 +248,5 @@ def _broken(source: str, number: int, found: str, wanted: str, hint: str = "") -
         object=f"{source}:{number + 1}",
         found=found,
         wanted=wanted,
-        hint=hint or "keep the file as evidence and move it away; the next run reads the world and starts a new ledger",
+        hint=hint or "keep it as evidence and move it away; the next run reads the world and starts a new ledger",
     )

@@ -6,7 +6,7 @@ value. Writes say what became of them in a `Receipt` and are believed only after
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from releaser.model.approval import Voter
 from releaser.model.artifact import Artifact, Inspected
-from releaser.model.facts import CheckState, Delivery, Listing, Objection, Tag
+from releaser.model.facts import CheckState, Delivery, Freeze, Listing, Objection, Tag
 from releaser.model.manifest import Manifest, Person, PlannedDelivery, PlannedPublication
 from releaser.model.terms import Terms
 
@@ -29,6 +29,7 @@ class Sent(StrEnum):
 
     ACCEPTED = "accepted"
     REFUSED = "refused"  # for good: the same request will be refused again
+    TAKEN = "taken"  # for good, for the name is in use, was once, or is closed: a read tells whose bytes it has, if any
     LATER = "later"  # not now, and nothing was changed: a rate limit
     UNKNOWN = "unknown"  # no answer, any 5xx, or words we do not know: it may have happened
 
@@ -134,6 +135,9 @@ class RepositoryFacts:
 class Forge(Protocol):
     """The repository's home: tags, checks, releases, people."""
 
+    def time(self) -> datetime:
+        """The forge's own clock in UTC, as of its latest answer: what it dates is compared with this, not with ours."""
+
     def repository(self) -> RepositoryFacts: ...
 
     def tag(self, name: str) -> Tag | None:
@@ -147,6 +151,12 @@ class Forge(Protocol):
 
     def commit_of(self, branch: str) -> str:
         """The commit at the tip of *branch*."""
+
+    def branches_with(self, commit: str, patterns: Sequence[str]) -> tuple[str, ...]:
+        """A branch that contains *commit* and whose name matches one of *patterns*; empty when there is none."""
+
+    def freeze_of(self, tag: str) -> Freeze | None:
+        """The freeze that holds the release of *tag* back now: one of its own, or one of every release."""
 
     def releases(self, tag: str) -> tuple[Release, ...]:
         """Every release of *tag* that we can see, drafts included, oldest first."""
@@ -238,19 +248,33 @@ class Scratch(Protocol):
         """The bytes of a small asset; raises ExternalError ``asset-too-large`` beyond *limit* bytes."""
 
 
-class Ledger(Protocol):
-    """An append-only, hash-chained record of what was meant and what came of it."""
+class Store(Protocol):
+    """Where the lines of one release's ledger are kept. Several runs may have it open; `extend` sets their order.
 
-    def append(self, kind: str, body: Mapping[str, Any]) -> None:
-        """Record durably before returning; raises ConfigError ``ledger-…`` and records nothing otherwise."""
+    What cannot be read or written is ConfigError ``ledger-broken``, ``ledger-unwritable`` or WaitingError
+    ``ledger-held``; a failure after which the same call may succeed is ExternalError.
+    """
 
-    def entries(self) -> Iterator[Mapping[str, Any]]:
-        """Every record, oldest first, after the chain was verified."""
+    name: str
+    """Where that is, for people; free of secrets."""
+
+    def read(self) -> Sequence[bytes]:
+        """Every line that is durably there, oldest first; the last may lack its end, as a torn write leaves it."""
+
+    def extend(self, after: int, lines: Sequence[bytes]) -> bool:
+        """Put *lines*, all or none, behind the first *after* whole ones, durably before returning.
+
+        False, with nothing done, where there are not exactly that many any more. After an ExternalError they may be
+        there: only another `read` tells.
+        """
 
 
 class Clock(Protocol):
     def now(self) -> datetime:
         """The time in UTC."""
+
+    def elapsed(self) -> float:
+        """Seconds since some moment of this process, whatever happens to the time of day."""
 
     def sleep(self, seconds: float) -> None: ...
 
@@ -280,7 +304,6 @@ class Outside:
     dispatchers: Mapping[str, Dispatcher]
     identity: Identity
     scratch: Scratch
-    ledger: Ledger
     clock: Clock
     workers: Workers
     reporter: Reporter

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
+from releaser.errors import ConflictError, ExternalError, ReleaserError
 from releaser.model.facts import Presence, Shelf, Unobserved
 from releaser.model.manifest import Manifest
 from releaser.model.plan import GateRow, Status
@@ -17,10 +18,13 @@ class State(StrEnum):
     DRAFTED = "awaiting approval"
     APPROVED = "approved"
     REJECTED = "rejected"
+    EXPIRED = "expired"
     VOIDED = "voided"
+    FROZEN = "frozen"
     PUBLISHING = "publishing"
     RELEASED = "released"
     PARTIAL = "partial"
+    BURNED = "burned"
     NEEDS_HUMAN = "needs human"
 
 
@@ -29,10 +33,13 @@ NEXT: Mapping[State, str] = {
     State.DRAFTED: "releaser approve {tag} --digest {digest}",
     State.APPROVED: "releaser publish {tag}, in the publish job",
     State.REJECTED: "choose a new version; a rejection is final for these bytes",
+    State.EXPIRED: "releaser approve {tag} --digest {digest}, by as many as the policy asks for",
+    State.FROZEN: "releaser thaw {tag}, or releaser thaw where every release is frozen; then releaser publish {tag}",
     State.VOIDED: "delete the draft, then assemble, draft and approve again",
     State.PUBLISHING: "releaser publish {tag}, in the publish job",
     State.RELEASED: "nothing: every channel shows the approved bytes",
     State.PARTIAL: "mend what the refusal names, then releaser publish {tag}",
+    State.BURNED: "choose a new version: a registry takes no file of this one any more",
     State.NEEDS_HUMAN: "find out whose the other bytes are; choose a new version if a registry has them",
 }
 _VOIDED_IN_PUBLIC = (
@@ -52,11 +59,15 @@ def derive(
     shelves: Mapping[str, Shelf | Unobserved],
     visible: Mapping[str, Shelf | Unobserved],
     delivered: bool,
+    *,
+    expired: bool = False,
+    frozen: bool = False,
 ) -> State:
     """The state of a drafted release. Pure.
 
     *rows* are its gates now, *shelves* what the registries hold per publication, *visible* what consumers see,
-    *delivered* whether every package manager was served. Conflicts and voids outrank progress; only what is seen
+    *delivered* whether every package manager was served, *expired* whether approvals were enough until they ran out,
+    *frozen* whether somebody holds it back. Conflicts and voids outrank progress; only what is seen
     counts as published.
     """
     unread = Unobserved("not read", failed=True)
@@ -69,11 +80,29 @@ def derive(
         return State.VOIDED
     if failed:
         return State.REJECTED
+    if frozen:
+        return State.FROZEN
     if has_begun(shelves):
         return State.PUBLISHING
     if any(r.name == "approval" and r.status is Status.WAIT for r in rows):
-        return State.DRAFTED
+        return State.EXPIRED if expired else State.DRAFTED
     return State.APPROVED if draft else State.PUBLISHING
+
+
+def outlook(state: State, ended: Mapping[str, str], problems: Sequence[ReleaserError] = ()) -> State:
+    """The *state* that was seen in the light of how effects *ended* and what a run ran into. Pure.
+
+    *ended* has the result of every effect on record that is not open.
+    """
+    results = set(ended.values())
+    if state is State.RELEASED:
+        return state
+    if "conflict" in results or any(isinstance(p, ConflictError) and p.code != "version-burned" for p in problems):
+        return State.NEEDS_HUMAN
+    if "burned" in results:
+        return State.BURNED
+    stuck = "refused" in results or any(isinstance(p, ExternalError) and not p.retryable for p in problems)
+    return State.PARTIAL if stuck and state in (State.APPROVED, State.PUBLISHING) else state
 
 
 def is_complete(shelf: Shelf | Unobserved) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from releaser.engine.ports import Dispatcher, Forge, Registry, Workers
 from releaser.errors import ReleaserError
 from releaser.model.artifact import Artifact, Inspected
-from releaser.model.facts import CheckState, Delivery, Listing, Objection, Presence, Shelf, Tag, Unobserved
+from releaser.model.facts import CheckState, Delivery, Freeze, Listing, Objection, Presence, Shelf, Tag, Unobserved
 from releaser.model.manifest import Manifest, PlannedDelivery, PlannedPublication
 
 
@@ -25,6 +25,24 @@ def checks_on(forge: Forge, commit: str, required: Sequence[str]) -> Mapping[str
         return Unobserved("the policy requires none")
     try:
         return forge.checks(commit)
+    except ReleaserError as error:
+        return _failed(error)
+
+
+def branches_with(forge: Forge, commit: str, patterns: Sequence[str]) -> tuple[str, ...] | Unobserved:
+    """A branch of *patterns* that contains *commit* now; not asked for where any commit will do."""
+    if "*" in patterns:
+        return Unobserved("any commit will do")
+    try:
+        return forge.branches_with(commit, patterns)
+    except ReleaserError as error:
+        return _failed(error)
+
+
+def freeze_of(forge: Forge, tag: str) -> Freeze | Unobserved | None:
+    """What holds the release of *tag* back now."""
+    try:
+        return forge.freeze_of(tag)
     except ReleaserError as error:
         return _failed(error)
 

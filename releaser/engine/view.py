@@ -11,11 +11,14 @@ from releaser.engine.planner import case_for, plan
 from releaser.engine.ports import Outside
 from releaser.engine.states import State, derive, has_begun, is_complete
 from releaser.model.artifact import Artifact
-from releaser.model.facts import Delivery, DeliveryState, Facts, Shelf, Source, Tag, Unobserved, World
+from releaser.model.facts import Ballot, Delivery, DeliveryState, Facts, Freeze, Shelf, Source, Tag, Unobserved, World
 from releaser.model.manifest import Manifest
 from releaser.model.plan import GateRow, Plan
 from releaser.model.policy import DEFAULT_PATH
 from releaser.model.terms import Registries
+from releaser.policy.approval import has_expired
+from releaser.policy.case import Case
+from releaser.policy.decide import settle
 
 _BEFORE = Unobserved("verified when the draft was assembled")
 _UNREAD = Unobserved("not read in this look")
@@ -25,11 +28,11 @@ _ARRIVED = (*_SERVED, DeliveryState.SUBMITTED)
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A candidate with its plan, and what consumers' indexes show of it (empty when that was not read)."""
+    """A candidate with what its gates say, and what consumers' indexes show of it (empty when that was not read)."""
 
     candidate: Candidate
-    plan: Plan
-    world: World
+    case: Case
+    rows: tuple[GateRow, ...]
     visible: Mapping[str, Shelf | Unobserved]
 
     @property
@@ -37,15 +40,30 @@ class View:
         return self.candidate.manifest
 
     @property
-    def rows(self) -> tuple[GateRow, ...]:
-        return self.plan.gates
+    def world(self) -> World:
+        return self.case.facts.world
+
+    @property
+    def plan(self) -> Plan:
+        """The whole plan of it, for people."""
+        return plan(self.case, self.manifest.repository.name, self.candidate.policy_digest)
 
     @property
     def state(self) -> State:
         """The state that this look shows."""
         served = all(is_served(self.world.deliveries.get(d.id, _UNREAD)) for d in self.manifest.downstream)
         draft = self.candidate.release.draft
-        return derive(self.manifest, draft, self.rows, self.world.shelves, self.visible, served)
+        ballot = self.world.ballot
+        return derive(
+            self.manifest,
+            draft,
+            self.rows,
+            self.world.shelves,
+            self.visible,
+            served,
+            expired=isinstance(ballot, Ballot) and has_expired(self.candidate.policy.approval, ballot, self.manifest),
+            frozen=isinstance(self.world.freeze, Freeze),
+        )
 
 
 def is_served(seen: Delivery | Unobserved) -> bool:
@@ -79,28 +97,34 @@ def look(outside: Outside, subject: Subject) -> View:
     visible = survey.shelves(outside.registries, outside.workers, complete, artifacts, visible=True)
     world = World(
         tag=survey.tag_at(outside.forge, subject.tag),
+        freeze=survey.freeze_of(outside.forge, subject.tag),
         checks=survey.checks_on(outside.forge, manifest.tag.commit, seen.policy.checks.required),
         shelves=shelves,
         deliveries=survey.deliveries(outside.dispatchers, outside.workers, manifest.downstream, manifest),
         ballot=ballot(outside, seen, subject.published, begun=has_begun(shelves)),
     )
-    return _view(seen, world, visible, subject)
+    return _view(outside, seen, world, visible, subject)
 
 
 def glance(outside: Outside, subject: Subject, *, begun: bool) -> View:
-    """Read again only what can void an approval: release files, tag, policy, checks, votes and voters' rights."""
+    """Read again only what can void an approval: files, tag, branch, policy, freeze, checks, votes and voters."""
     seen = candidate(outside, subject.tag, subject.read_policy, subject.registries, subject.policy_path)
     world = World(
         tag=survey.tag_at(outside.forge, subject.tag),
+        freeze=survey.freeze_of(outside.forge, subject.tag),
         checks=survey.checks_on(outside.forge, seen.manifest.tag.commit, seen.policy.checks.required),
         ballot=ballot(outside, seen, subject.published, begun=begun),
     )
-    return _view(seen, world, {}, subject)
+    return _view(outside, seen, world, {}, subject)
 
 
-def _view(seen: Candidate, world: World, visible: Mapping[str, Shelf | Unobserved], subject: Subject) -> View:
+def _view(
+    outside: Outside, seen: Candidate, world: World, visible: Mapping[str, Shelf | Unobserved], subject: Subject
+) -> View:
     tag = seen.manifest.tag
     pinned = Tag(tag.name, tag.object, tag.commit, annotated=tag.object != tag.commit, tagger=tag.tagger)
-    facts = Facts(source=Source(pinned, _BEFORE, _BEFORE), artifacts=_BEFORE, world=world)
+    channel = seen.policy.channels.get(seen.manifest.channel)
+    branches = survey.branches_with(outside.forge, tag.commit, channel.branches) if channel else _BEFORE
+    facts = Facts(source=Source(pinned, branches, _BEFORE), artifacts=_BEFORE, world=world)
     case = case_for(seen.policy, subject.tag, facts, subject.registries, seen.manifest)
-    return View(seen, plan(case, seen.manifest.repository.name, seen.policy_digest), world, visible)
+    return View(seen, case, settle(case), visible)

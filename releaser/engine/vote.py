@@ -56,7 +56,7 @@ def check(outside: Outside, seen: Candidate, record: Approval, person: Person) -
     """The votes so far; raises RefusedError ``approval-refused`` when *person*'s would not count, and says why."""
     rule: ApprovalRule = seen.policy.approval
     voter = outside.forge.voter(person, rule.approvers)
-    now = outside.clock.now()
+    now = outside.forge.time()
     before = ballot(outside, seen, None, begun=False)
     vote = Vote(
         by=voter,
@@ -109,7 +109,7 @@ def cast(outside: Outside, seen: Candidate, record: Approval, person: Person, fi
     ``asset-exists`` when somebody else has put a file of its name there.
     """
     name = asset_name(record, person)
-    now, lifetime = outside.clock.now(), seen.policy.approval.lifetime
+    now, lifetime = outside.forge.time(), seen.policy.approval.lifetime
     for mine in (a for a in seen.release.assets if a.name == name and a.by.id == person.id):
         if mine.complete and (record.decision is Decision.REJECT or now - mine.at < lifetime):
             return False

@@ -25,6 +25,8 @@ COMMANDS = {
     "reject": "reject a draft by its digest, for good",
     "publish": "make the world agree with the approved release; safe to repeat",
     "status": "what the world shows now, per channel",
+    "freeze": "hold a release, or every release, back",
+    "thaw": "let go what was frozen",
     "ledger": "show or verify the record of a release",
     "rehearse": "a whole release against servers on this machine",
     "version": "one version in every ecosystem's spelling",
@@ -131,7 +133,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False)
-        module = {"reject": "approve"}.get(name, name)
+        module = {"reject": "approve", "thaw": "freeze"}.get(name, name)
         command.set_defaults(command=name, module=module, refuse=command.error)
         if name in given:
             import_module(f"releaser.faces.commands.{module}").configure(command)

@@ -178,6 +178,7 @@ class Judge:
         wiring = self.wiring
         return World(
             tag=remote,
+            freeze=survey.freeze_of(wiring.forge, self._tag),
             checks=survey.checks_on(wiring.forge, source.tag.commit, self.policy.checks.required),
             shelves=survey.shelves(wiring.registries, wiring.workers, case.publications, artifacts),
             deliveries=survey.deliveries(wiring.dispatchers, wiring.workers, manifest.downstream, manifest)
@@ -197,7 +198,7 @@ def _annotated(source: Source | None, remote: Tag | Unobserved | None) -> Source
 
 
 def _offline(case: Case) -> World:
-    return World(_OFFLINE, _OFFLINE, {p.id: _OFFLINE for p in case.publications})
+    return World(_OFFLINE, _OFFLINE, _OFFLINE, {p.id: _OFFLINE for p in case.publications})
 
 
 def digest_option(text: str) -> Sha256:

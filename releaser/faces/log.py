@@ -32,6 +32,7 @@ _WORDS = {
     "stopped": "stopped: {reason} {found}",
     "delivered": "{downstream}: {detail}",
     "delivery-failed": "{downstream}: {reason}",
+    "ledger": "ledger: {records} records at {where}, head {head}",
     "rehearsal": "{text}",
 }
 

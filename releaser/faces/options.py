@@ -5,8 +5,16 @@ from __future__ import annotations
 import argparse
 
 
-def tag(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("tag", metavar="TAG", type=_some, help="the release tag, such as v1.4.0-rc.1")
+def tag(parser: argparse.ArgumentParser, *, optional: str = "") -> None:
+    """The tag; *optional* says what the command is about without one."""
+    default = f" (default: {optional})" if optional else ""
+    parser.add_argument(
+        "tag",
+        metavar="TAG",
+        type=_some,
+        nargs="?" if optional else None,
+        help=f"the release tag, such as v1.4.0-rc.1{default}",
+    )
 
 
 def _some(text: str) -> str:
@@ -28,6 +36,15 @@ def logs(parser: argparse.ArgumentParser) -> None:
 def forge(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repository", metavar="OWNER/NAME", help="the repository on the forge (default: from the job or from origin)"
+    )
+
+
+def ledger(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ledger",
+        metavar="WHERE",
+        help="where the record is kept: FILE, sqlite:FILE, postgresql:ADDRESS, or forge for a ref of the repository "
+        "(default: forge in a job, else a file below XDG_STATE_HOME)",
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,9 +23,11 @@ from releaser.adapters.npm import Npm
 from releaser.adapters.oidc import REQUEST_URL, ActionsIdentity, ambient
 from releaser.adapters.pypi import PyPI
 from releaser.adapters.scoop import Scoop
-from releaser.adapters.store import FileLedger, NoLedger
+from releaser.adapters.store_file import FileStore
 from releaser.adapters.tap_item import TapItem
-from releaser.engine.ports import Dispatcher, Forge, Identity, Ledger, Outside, Registry, Reporter, Tap
+from releaser.engine.clock import ForgeClock
+from releaser.engine.ledger import Ledger
+from releaser.engine.ports import Dispatcher, Forge, Identity, Outside, Registry, Reporter, Store, Tap
 from releaser.errors import ConfigError
 from releaser.model.policy import KindSettings, Policy
 from releaser.model.terms import Registries
@@ -112,6 +116,12 @@ class Wiring:
     def forge(self) -> GitHub:
         from releaser.adapters.github import GitHub
 
+        self._require_repository()
+        forge = GitHub(self.repository, self.token, self.endpoints.github.api)
+        self._opened.callback(forge.close)
+        return forge
+
+    def _require_repository(self) -> None:
         if not self.repository:
             raise ConfigError(
                 "repository-unknown",
@@ -121,9 +131,6 @@ class Wiring:
                 wanted="OWNER/NAME",
                 hint="add --repository OWNER/NAME",
             )
-        forge = GitHub(self.repository, self.token, self.endpoints.github.api)
-        self._opened.callback(forge.close)
-        return forge
 
     @cached_property
     def dispatchers(self) -> Mapping[str, Dispatcher]:
@@ -148,8 +155,8 @@ class Wiring:
         return _LateIdentity(self.environ, self.client)
 
     @contextmanager
-    def outside(self, ledger: Ledger | None = None) -> Iterator[Outside]:
-        """All ports, for the length of a block; without *ledger* nothing may be published."""
+    def outside(self) -> Iterator[Outside]:
+        """All ports, for the length of a block."""
         clock = SystemClock()
         forge: Forge = self.forge
         with closing(self), TemporaryScratch(forge, self.reporter) as scratch:
@@ -159,19 +166,108 @@ class Wiring:
                 dispatchers=self.dispatchers,
                 identity=self.identity,
                 scratch=scratch,
-                ledger=ledger or NoLedger(),
                 clock=clock,
                 workers=self.workers,
                 reporter=self.reporter,
             )
 
-    def ledger(self, path: str | None, tag: str) -> FileLedger:
-        """The ledger of one release: *path*, or a file under ``$XDG_STATE_HOME``, outside any checkout (T58)."""
-        if path:
-            return FileLedger(Path(path), SystemClock())
+    @contextmanager
+    def ledger(self, where: str | None, tag: str) -> Iterator[Ledger]:
+        """The ledger of the release of *tag* for a run of this process, at *where* or at its usual place."""
+        with self._store(where, tag) as store:
+            yield Ledger(store, ForgeClock(self.forge, SystemClock()), self._holder)
+
+    def records(self, where: str | None, tag: str) -> tuple[str, Sequence[bytes]]:
+        """Where the ledger of *tag* is, and its lines, for reading: none where there is none, and nothing is made."""
+        kind, place = self._place(where, tag)
+        if kind in ("file", "sqlite") and not Path(place).exists():
+            return place, ()
+        if kind == "file":
+            with _readable(place):
+                return place, Path(place).read_bytes().splitlines(keepends=True)
+        with self._store(where, tag) as store:
+            return store.name, store.read()
+
+    @contextmanager
+    def _store(self, where: str | None, tag: str) -> Iterator[Store]:
+        kind, place = self._place(where, tag)
+        release = f"{self.repository} {tag}"
+        if kind == "forge":
+            from releaser.adapters.store_forge import ForgeStore
+
+            self._require_repository()
+            with closing(ForgeStore(self.repository, self.token, self.endpoints.github.api, tag)) as forge:
+                yield forge
+        elif kind == "sqlite":
+            from releaser.adapters.store_sql import SqliteStore
+
+            with SqliteStore(Path(place), release) as database:
+                yield database
+        elif kind == "postgresql":
+            from releaser.adapters.store_sql import PostgresStore
+
+            with PostgresStore(place, release) as database:
+                yield database
+        else:
+            with FileStore(Path(place)) as file:
+                yield file
+
+    def _place(self, where: str | None, tag: str) -> tuple[str, str]:
+        """The kind of store, and its place: as given, else the forge in a job, and a file elsewhere (T58)."""
+        if where is None and self.environ.get("GITHUB_ACTIONS") == "true":
+            where = "forge"
+        kind, colon, place = (where or "").partition(":")
+        if where == "forge":
+            return "forge", ""
+        if colon and kind == "sqlite":
+            return kind, place
+        if colon and kind == "postgresql":
+            return kind, _without_password(where or "", place)
+        if where:
+            return "file", where
         state = self.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-        name = tag.replace("/", "%2F") + ".jsonl"
-        return FileLedger(Path(state, "releaser", self.repository.replace("/", "%2F"), name), SystemClock())
+        folder = Path(state, "releaser", self.repository.replace("/", "%2F"))
+        return "file", str(folder / (tag.replace("/", "%2F") + ".jsonl"))
+
+    @property
+    def _holder(self) -> str:
+        """A name for this run in its ledger that no other run has: the job where there is one."""
+        given = self.environ
+        run, attempt = given.get("GITHUB_RUN_ID"), given.get("GITHUB_RUN_ATTEMPT", "1")
+        name = f"run {run}, attempt {attempt}" if run else f"process {os.getpid()}"
+        return f"{name} ({secrets.token_hex(4)})"
+
+
+def _without_password(where: str, place: str) -> str:
+    """The address of a database for libpq; raises ConfigError ``ledger-password`` for one that holds a secret.
+
+    Command lines are read by others; libpq takes a password from PGPASSFILE, PGPASSWORD or a service file.
+    """
+    if re.search(r"\bpassword\s*=|//[^/@]*:[^/@]*@", place):
+        raise ConfigError(
+            "ledger-password",
+            "the address of the ledger holds a password, which every process on this machine could read",
+            object="--ledger",
+            found="a password on the command line",
+            wanted="an address without one",
+            hint="put it into a password file (PGPASSFILE) or a service file of libpq",
+        )
+    return where if place.startswith("//") else place
+
+
+@contextmanager
+def _readable(place: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            "ledger-unreadable",
+            "the ledger cannot be read",
+            object=place,
+            found=error.strerror or str(error),
+            wanted="a ledger file",
+            hint="name what `releaser publish --ledger` was given",
+        ) from error
 
 
 def _host(url: str) -> str:

@@ -20,6 +20,7 @@ Sha256 = NewType("Sha256", str)
 """``sha256:`` followed by 64 lower-case hexadecimal digits."""
 
 MAX_DEPTH = 64
+_MAX_INTEGER = 2**53 - 1
 _STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 """A whole JSON string, or a bracket outside of strings; linear, for nothing is tried twice."""
 
@@ -94,6 +95,8 @@ def canonical_json(value: Any) -> bytes:
     """
     import rfc8785
 
+    if _is_plain(value):  # then both spell it alike, and this one is many times as fast
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
     try:
         return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
@@ -105,6 +108,17 @@ def canonical_json(value: Any) -> bytes:
             wanted="numbers and text of RFC 8785",
             hint="write the number as text, or use a smaller one",
         ) from error
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is made of ASCII text, truths, nulls and small integers alone, which JSON spells in one way."""
+    if isinstance(value, str):
+        return value.isascii()
+    if isinstance(value, dict):
+        return all(isinstance(k, str) and k.isascii() and _is_plain(v) for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(v) for v in value)
+    return value is None or (isinstance(value, int) and abs(value) <= _MAX_INTEGER)
 
 
 def sha256(data: bytes) -> Sha256:

@@ -145,10 +145,21 @@ class Ballot:
 
 
 @dataclass(frozen=True, slots=True)
+class Freeze:
+    """Somebody holds releases back: every one, or that of ``tag``. ``by`` is the forge's word for who, at its time."""
+
+    tag: str
+    reason: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """What the outside shows. Shelves are keyed by publication id, deliveries by downstream id."""
 
     tag: Tag | Unobserved | None = Unobserved("not asked for")
+    freeze: Freeze | Unobserved | None = Unobserved("not asked for")
     checks: Mapping[str, CheckState] | Unobserved = Unobserved("not asked for")
     shelves: Mapping[str, Shelf | Unobserved] = field(default_factory=dict)
     deliveries: Mapping[str, Delivery | Unobserved] = field(default_factory=dict)

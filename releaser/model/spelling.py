@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from releaser.errors import RefusedError
@@ -44,6 +45,7 @@ class Conflict:
     reason: str
 
 
+@lru_cache(maxsize=256)  # the gates ask for the same few again before every step
 def spell(version: Version, ecosystem: Ecosystem) -> str:
     """*version* as *ecosystem* writes it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from releaser.model.approval import Decision, Vote, Voter
 from releaser.model.facts import Ballot, Unobserved
@@ -87,6 +87,12 @@ def tally(rule: ApprovalRule, ballot: Ballot, manifest: Manifest) -> Tally:
         unknown=tuple(unknown.values()),
         doubtful=tuple(doubtful.values()),
     )
+
+
+def has_expired(rule: ApprovalRule, ballot: Ballot, manifest: Manifest) -> bool:
+    """Whether only time has run out on enough approvals. Pure."""
+    ageless = replace(ballot, begun=True)
+    return len(tally(rule, ballot, manifest).approved) < rule.quorum <= len(tally(rule, ageless, manifest).approved)
 
 
 def approval_row(rule: ApprovalRule, ballot: Ballot, manifest: Manifest) -> GateRow:

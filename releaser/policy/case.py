@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from releaser.model.artifact import Inspected
 from releaser.model.facts import Facts, Unobserved
@@ -77,6 +78,7 @@ class Row:
         )
 
 
+@lru_cache(maxsize=256)  # a run asks for the same few again before every step
 def path_match(name: str, pattern: str) -> bool:
     """Whether *name* matches *pattern*, in which ``*`` does not cross a ``/`` and ``**`` does."""
     return _covers(name.split("/"), pattern.split("/"))

@@ -11,13 +11,26 @@ from releaser.policy.artifacts import artifacts
 from releaser.policy.branch import branch
 from releaser.policy.case import Case, Gate, Row
 from releaser.policy.checks import checks
+from releaser.policy.freeze import freeze
 from releaser.policy.limits import limits
 from releaser.policy.lockstep import lockstep
 from releaser.policy.metadata import metadata
 from releaser.policy.tag import tag
 from releaser.policy.world import world
 
-RULES: tuple[Gate, ...] = (tag, branch, lockstep, checks, artifacts, archive, metadata, limits, approval, world)
+RULES: tuple[Gate, ...] = (
+    tag,
+    branch,
+    lockstep,
+    checks,
+    artifacts,
+    archive,
+    metadata,
+    limits,
+    freeze,
+    approval,
+    world,
+)
 
 
 def settle(case: Case) -> tuple[GateRow, ...]:

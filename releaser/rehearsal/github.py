@@ -6,6 +6,7 @@ and pull requests each have a module of their own beside this one.
 
 from __future__ import annotations
 
+import json
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,17 @@ from releaser.rehearsal.github_accounts import Repository, User
 from releaser.rehearsal.github_assets import Assets
 from releaser.rehearsal.github_contents import Contents
 from releaser.rehearsal.github_pulls import Pulls
-from releaser.rehearsal.github_wire import NOT_FOUND, body_of, created, flag, invalid, node_id, text, unprocessable
+from releaser.rehearsal.github_wire import (
+    NOT_FOUND,
+    body_of,
+    created,
+    flag,
+    invalid,
+    mapping,
+    node_id,
+    text,
+    unprocessable,
+)
 from releaser.rehearsal.gitrepo import instant
 from releaser.rehearsal.server import Faults, Journal, Request, Response, route
 
@@ -152,17 +163,19 @@ class GitHub(Contents, Assets, Pulls):
         }
 
     def app_json(self, app_id: int) -> dict[str, Any]:
-        slug = "github-actions" if app_id == ACTIONS_APP_ID else f"app-{app_id}"
-        born = instant(0)
+        slug, name = f"app-{app_id}", f"App {app_id}"
+        if app_id == ACTIONS_APP_ID:
+            slug, name = "github-actions", "GitHub Actions"
+        html, born = f"{self.url}/apps/{slug}", instant(0)
         return {
             "id": app_id,
             "slug": slug,
             "node_id": node_id("App", app_id),
             "owner": self.user_json(User("github", 9919, "Organization")),
-            "name": slug,
+            "name": name,
             "description": None,
-            "external_url": f"{self.url}/apps/{slug}",
-            "html_url": f"{self.url}/apps/{slug}",
+            "external_url": html,
+            "html_url": html,
             "created_at": born,
             "updated_at": born,
             "permissions": {},
@@ -199,7 +212,7 @@ class GitHub(Contents, Assets, Pulls):
         state = text(body, "state")
         if state not in STATES:
             raise invalid("Status", "custom", "state", "state is not included in the list")
-        if access.user is None or access.repository.git.kind(sha) != "commit":
+        if access.repository.git.kind(sha) != "commit":
             raise unprocessable(f"No commit found for SHA: {sha}")
         with self.lock:
             status = Status(
@@ -241,9 +254,10 @@ class GitHub(Contents, Assets, Pulls):
 
     def approval_json(self, approval: Approval) -> dict[str, Any]:
         name, born = approval.environment, approval.repository.created_at
+        number = zlib.crc32(name.encode())
         environment = {
-            "id": zlib.crc32(name.encode()),
-            "node_id": node_id("Environment", name),
+            "id": number,
+            "node_id": node_id("Environment", number),
             "name": name,
             "url": self.api(approval.repository, f"/environments/{name}"),
             "html_url": self.html(approval.repository, f"/deployments/activity_log?environments_filter={name}"),
@@ -261,16 +275,16 @@ class GitHub(Contents, Assets, Pulls):
     def dispatch(self, request: Request) -> Response:
         access = self.open(request, "write")
         body = body_of(request)
-        event, payload = text(body, "event_type"), body.get("client_payload") or {}
+        event, payload = text(body, "event_type"), mapping(body, "client_payload")
         if not event or len(event) > EVENT_LIMIT:
             raise unprocessable(f"Invalid request.\n\nevent_type must have 1 to {EVENT_LIMIT} characters.")
-        if not isinstance(payload, dict) or len(payload) > PAYLOAD_KEYS:
-            raise unprocessable(f"Invalid request.\n\nNo more than {PAYLOAD_KEYS} properties are allowed.")
-        if request.length >= PAYLOAD_LIMIT:
+        if (given := len(payload)) > PAYLOAD_KEYS:
+            words = f"No more than {PAYLOAD_KEYS} properties are allowed; {given} were supplied."
+            raise unprocessable(f"Invalid request.\n\n{words}")
+        if len(json.dumps(payload, separators=(",", ":"))) >= PAYLOAD_LIMIT:
             raise unprocessable("client_payload is too large.")
-        sender = access.user.login if access.user else ""
         with self.lock:
-            self.dispatches.append(Dispatch(access.repository.full_name, event, None, payload, sender))
+            self.dispatches.append(Dispatch(access.repository.full_name, event, None, payload, access.user.login))
         return Response(status=204)
 
     @route("POST", "/repos/{owner}/{repo}/actions/workflows/{workflow}/dispatches", "dispatch-workflow")
@@ -278,17 +292,16 @@ class GitHub(Contents, Assets, Pulls):
         """Needs the file on the default branch; version 2026-03-10 of the API answers with the run."""
         access = self.open(request, "write")
         repository, body = access.repository, body_of(request)
-        workflow, ref, inputs = request.params["workflow"], text(body, "ref"), body.get("inputs") or {}
+        workflow, ref, inputs = request.params["workflow"], text(body, "ref"), mapping(body, "inputs")
         default = repository.git.commit_of(f"refs/heads/{repository.default_branch}")
         if default is None or repository.git.entry(default, f".github/workflows/{workflow}") is None:
             return NOT_FOUND
         if repository.git.commit_of(ref) is None:
             raise unprocessable(f"No ref found for: {ref}")
-        if not isinstance(inputs, dict) or len(inputs) > INPUT_LIMIT:
+        if len(inputs) > INPUT_LIMIT:
             raise unprocessable(f"you may only define up to {INPUT_LIMIT} `inputs` for a `workflow_dispatch` event")
-        sender = access.user.login if access.user else ""
         with self.lock:
-            self.dispatches.append(Dispatch(repository.full_name, workflow, ref, inputs, sender))
+            self.dispatches.append(Dispatch(repository.full_name, workflow, ref, inputs, access.user.login))
             run = self.next_id()
         if request.header("x-github-api-version") != "2026-03-10" and not flag(body, "return_run_details", False):
             return Response(status=204)

@@ -9,7 +9,6 @@ import base64
 import binascii
 import itertools
 import secrets
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +35,10 @@ class User:
     login: str
     id: int
     type: str
+
+
+NOBODY = User("", 0, "")
+"""Who asks without a credential."""
 
 
 @dataclass(slots=True)
@@ -65,10 +68,10 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A repository as one caller sees it."""
+    """A repository as one caller sees it; the ``user`` is somebody wherever more than reading was asked for."""
 
     repository: Repository
-    user: User | None
+    user: User
     role: str
 
     def may(self, role: str) -> bool:
@@ -76,13 +79,12 @@ class Access:
 
 
 class Accounts(Service):
-    """Accounts and repositories. ``clock`` tells seconds since the epoch and may be replaced."""
+    """Accounts and repositories."""
 
     name: ClassVar[str] = "github"
 
     def __init__(self, root: Path, journal: Journal, faults: Faults) -> None:
         super().__init__(root, journal, faults)
-        self.clock: Callable[[], float] = time.time
         self._numbers = itertools.count(10_001)
         self._accounts: dict[str, User] = {}
         self._repositories: dict[str, Repository] = {}
@@ -175,7 +177,7 @@ class Accounts(Service):
         offered = [credential.strip()]
         if scheme.lower() == "basic":
             try:
-                offered = base64.b64decode(credential, validate=True).decode(errors="replace").split(":", 1)
+                offered = base64.b64decode(credential).decode(errors="replace").split(":", 1)
             except binascii.Error:
                 offered = []
         # In Basic the token may be either half; git sends it as the password.
@@ -209,7 +211,7 @@ class Accounts(Service):
             return None
         role = "none" if repository.private else "read"
         if token is None:
-            return Access(repository, None, role)
+            return Access(repository, NOBODY, role)
         if token.repository is not None:
             return Access(repository, token.user, "write" if token.repository is repository else role)
         return Access(repository, token.user, self.role(token.user, repository))
@@ -226,8 +228,7 @@ class Accounts(Service):
 
     def page(self, request: Request, items: Sequence[Item], shape: Callable[[Item], Any], wrap: str = "") -> Response:
         """One page of *items* with the ``Link`` header; *wrap* names the list inside an object with a total."""
-        size = min(_positive(request, "per_page", 30), 100)
-        page = _positive(request, "page", 1)
+        size, page = window(request)
         last = max(-(-len(items) // size), 1)
         links = []
         for rel, wanted in (("prev", page - 1), ("next", page + 1), ("last", last), ("first", 1)):
@@ -248,8 +249,8 @@ class Accounts(Service):
         return {
             "login": user.login,
             "id": user.id,
-            "node_id": node_id("User", user.id),
-            "avatar_url": f"{self.url}/avatars/u/{user.id}",
+            "node_id": node_id(user.type, user.id),
+            "avatar_url": f"{self.url}/u/{user.id}?v=4",
             "gravatar_id": "",
             "url": api,
             "html_url": f"{self.url}/{user.login}",
@@ -261,7 +262,8 @@ class Accounts(Service):
 
     def profile_json(self, user: User) -> dict[str, Any]:
         nothing = dict.fromkeys(("company", "blog", "location", "email", "hireable", "bio"))
-        counts = dict.fromkeys(("public_repos", "public_gists", "followers", "following"), 0)
+        counts = dict.fromkeys(("public_gists", "followers", "following"), 0)
+        counts["public_repos"] = sum(r.owner is user and not r.private for r in self._repositories.values())
         born = instant(0)
         return {**self.user_json(user), "name": user.login, **nothing, **counts, "created_at": born, "updated_at": born}
 
@@ -306,7 +308,7 @@ class Accounts(Service):
     def repository_detail_json(self, access: Access) -> dict[str, Any]:
         """A repository as its own page shows it, to an account with what it may do."""
         value = {**self.repository_json(access.repository), "network_count": 0, "subscribers_count": 0}
-        if access.user is not None:
+        if access.user is not NOBODY:
             names = {"admin": "admin", "maintain": "maintain", "push": "write", "triage": "triage", "pull": "read"}
             value["permissions"] = {name: access.may(role) for name, role in names.items()}
         return value
@@ -363,6 +365,11 @@ class Accounts(Service):
         self.admit(request)
         user = self._accounts.get(request.params["login"].lower())
         return NOT_FOUND if user is None else Response.json(self.profile_json(user))
+
+
+def window(request: Request) -> tuple[int, int]:
+    """The size and the number of the page that is asked for."""
+    return min(_positive(request, "per_page", 30), 100), _positive(request, "page", 1)
 
 
 def _positive(request: Request, name: str, default: int) -> int:

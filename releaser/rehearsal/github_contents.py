@@ -122,7 +122,7 @@ class Contents(GitData):
             return challenge
         if access is None or not access.may("read"):
             return Response(status=404, body=b"Repository not found.\n", content_type="text/plain")
-        user = access.user.login if access.user else ""
+        user = access.user.login
         if pushing and not access.may("write"):
             denied = f"Permission to {name}.git denied to {user}.\n".encode()
             return Response(status=403, body=denied, content_type="text/plain")

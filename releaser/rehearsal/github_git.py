@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
-from releaser.rehearsal.github_accounts import Access, Accounts, Repository, User
+from releaser.rehearsal.github_accounts import Access, Accounts, Repository, User, window
 from releaser.rehearsal.github_wire import NOT_FOUND, body_of, created, error, flag, node_id, text, unprocessable
 from releaser.rehearsal.gitrepo import Commit, Person, Ref
 from releaser.rehearsal.server import Refused, Request, Response, route
@@ -30,9 +31,8 @@ class GitData(Accounts):
             raise Refused(error(409, "Git Repository is empty."))
         return access
 
-    def person(self, user: User | None) -> Person:
+    def person(self, user: User) -> Person:
         """*user* as the author of what the API commits, now."""
-        user = user or User("web-flow", 0, "User")
         return Person(user.login, f"{user.id}+{user.login}@users.noreply.example.invalid", self.now())
 
     def set_verified(self, repository: str, sha: str) -> None:
@@ -89,7 +89,7 @@ class GitData(Accounts):
         }
 
     def commit_json(self, repository: Repository, sha: str) -> dict[str, Any]:
-        """A commit as the repository shows it; ``author`` is null, for no address belongs to an account."""
+        """A commit as the repository shows it."""
         commit = self.git_commit_json(repository, repository.git.commit(sha))
         inner = {k: commit[k] for k in ("url", "author", "committer", "message", "tree", "verification")}
         return {
@@ -99,10 +99,16 @@ class GitData(Accounts):
             "html_url": commit["html_url"],
             "comments_url": self.api(repository, f"/commits/{sha}/comments"),
             "commit": {**inner, "comment_count": 0},
-            "author": None,
-            "committer": None,
+            "author": self._account_of(commit["author"]),
+            "committer": self._account_of(commit["committer"]),
             "parents": commit["parents"],
         }
+
+    def _account_of(self, person: dict[str, str]) -> dict[str, Any] | None:
+        """The account that an address belongs to; here only those that GitHub itself gives out belong to one."""
+        address = re.fullmatch(r"\d+\+(.+)@users\.noreply\.example\.invalid", person["email"])
+        user = self._accounts.get(address[1].lower()) if address else None
+        return self.user_json(user) if user else None
 
     # Reading
 
@@ -161,6 +167,16 @@ class GitData(Accounts):
         repository = self.data(request).repository
         return Response.json(self.commit_json(repository, self.commit_at(repository, request.params["ref"])))
 
+    @route("GET", "/repos/{owner}/{repo}/commits", "list-commits")
+    def list_commits(self, request: Request) -> Response:
+        """The commit *sha*, by default the tip of the default branch, and all before it, newest first."""
+        repository = self.data(request).repository
+        tip = repository.git.commit_of(request.query.get("sha") or repository.default_branch)
+        if tip is None:
+            return NOT_FOUND
+        history = repository.git.run("rev-list", tip).decode().split()
+        return self.page(request, history, lambda sha: self.commit_json(repository, sha))
+
     @route("GET", "/repos/{owner}/{repo}/compare/{basehead*}", "compare")
     def compare(self, request: Request) -> Response:
         repository = self.data(request).repository
@@ -172,7 +188,8 @@ class GitData(Accounts):
         if found is None:
             return error(404, f"No common ancestor between {base} and {head}.")
         status, merge_base, ahead, behind = found
-        commits = repository.git.log(ends[0], ends[1], ahead)[::-1]
+        size, page = window(request) if request.query else (COMPARED, 1)
+        commits = repository.git.log(ends[0], ends[1], ahead)[::-1][(page - 1) * size : page * size]
         html = self.html(repository, f"/compare/{request.params['basehead']}")
         return Response.json(
             {
@@ -187,7 +204,7 @@ class GitData(Accounts):
                 "ahead_by": ahead,
                 "behind_by": behind,
                 "total_commits": ahead,
-                "commits": [self.commit_json(repository, sha) for sha in commits[:COMPARED]],
+                "commits": [self.commit_json(repository, sha) for sha in commits],
             }
         )
 
@@ -273,6 +290,9 @@ class GitData(Accounts):
         author = self._signer(access, body, "author")
         committer = self._signer(access, body, "committer") if body.get("committer") else author
         sha = git.write_commit(tree, parents, message, author, committer)
+        # What an app commits in its own name is signed for it (about commit signature verification: for bots).
+        if access.user.type == "Bot" and not body.keys() & {"author", "committer", "signature"}:
+            self.set_verified(access.repository.full_name, sha)
         return created(self.git_commit_json(access.repository, git.commit(sha)))
 
     def _signer(self, access: Access, body: dict[str, Any], role: str) -> Person:
@@ -298,7 +318,7 @@ class GitData(Accounts):
         repository = self.data(request, "write").repository
         body = body_of(request)
         name, sha = text(body, "ref"), text(body, "sha")
-        if not name.startswith("refs/") or not repository.git.is_ref_name(name):
+        if not name.startswith("refs/") or name.count("/") < 2 or not repository.git.is_ref_name(name):
             raise unprocessable("Reference name is not valid")
         kind = repository.git.kind(sha)
         if kind is None:
@@ -320,10 +340,9 @@ class GitData(Accounts):
             raise unprocessable("Object does not exist")
         ends = (git.commit_of(old.name), git.commit_of(sha))
         forward = ends[0] and ends[1] and git.ask("merge-base", "--is-ancestor", ends[0], ends[1]) is not None
-        if not forward and not flag(body, "force", False):
+        allowed = forward or flag(body, "force", False)
+        if not allowed or not git.move(name, sha, old.sha):
             raise unprocessable("Update is not a fast forward")
-        if not git.move(name, sha, old.sha):
-            raise unprocessable("Reference cannot be updated")
         return Response.json(self.ref_json(repository, Ref(name, sha, kind)))
 
     @route("DELETE", "/repos/{owner}/{repo}/git/refs/{ref*}", "delete-ref")

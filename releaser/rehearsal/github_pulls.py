@@ -104,7 +104,7 @@ class Pulls(GitData):
             "head": self._end_json(pull, pull.head),
             "base": self._end_json(pull, pull.base),
             "_links": {name: {"href": url} for name, url in {"self": api, "html": html, **links}.items()},
-            "author_association": "COLLABORATOR",
+            "author_association": "OWNER" if pull.user.id == repository.owner.id else "COLLABORATOR",
         }
 
     def _end_json(self, pull: Pull, branch: str) -> dict[str, Any]:
@@ -155,13 +155,9 @@ class Pulls(GitData):
         repository, git, body = access.repository, access.repository.git, body_of(request)
         title, head, base = text(body, "title"), text(body, "head"), text(body, "base")
         head = head.removeprefix(f"{repository.owner.login}:")
-        tips = {end: git.ref(f"refs/heads/{name}") for end, name in (("head", head), ("base", base))}
-        for end, tip in tips.items():
-            if tip is None:
-                raise invalid("PullRequest", "invalid", end)
-        ours, theirs = tips["head"], tips["base"]
-        if ours is None or theirs is None or access.user is None:
-            return NOT_FOUND
+        ours, theirs = (git.ref(f"refs/heads/{branch}") for branch in (head, base))
+        if ours is None or theirs is None:
+            raise invalid("PullRequest", "invalid", "head" if ours is None else "base")
         found = git.compare(theirs.sha, ours.sha)
         if found is None:
             message = f"The {head} branch has no history in common with {base}"

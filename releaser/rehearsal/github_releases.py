@@ -17,6 +17,7 @@ from releaser.rehearsal.github_wire import (
     NOT_FOUND,
     body_of,
     created,
+    error,
     flag,
     invalid,
     node_id,
@@ -199,8 +200,6 @@ class Releases(GitData):
     @route("POST", "/repos/{owner}/{repo}/releases", "create-release")
     def create_release(self, request: Request) -> Response:
         access = self.open(request, "write")
-        if access.user is None:
-            return NOT_FOUND
         body = body_of(request)
         tag = text(body, "tag_name")
         with self.lock:
@@ -263,11 +262,12 @@ class Releases(GitData):
             raise unprocessable("Cannot change the tag of an immutable release")
         if len(release.body) > BODY_LIMIT:
             raise invalid("Release", "custom", "body", f"body is too long (maximum is {BODY_LIMIT} characters)")
-        if not repository.git.is_ref_name(f"refs/tags/{release.tag_name}"):
+        ref = f"refs/tags/{release.tag_name}"
+        if not repository.git.is_ref_name(ref):
             raise invalid("Release", "custom", "tag_name", "tag_name is not a valid tag")
         if not repository.git.refs():
             raise invalid("Release", "custom", message="Repository is empty.")
-        missing = repository.git.ref(f"refs/tags/{release.tag_name}") is None
+        missing = repository.git.ref(ref) is None
         target = self._target(repository, release.target_commitish)
         if missing and target is None:
             raise invalid("Release", "invalid", "target_commitish")
@@ -279,7 +279,7 @@ class Releases(GitData):
         if (repository.id, release.tag_name) in self._burnt and not old.immutable:
             raise invalid("Release", "custom", "tag_name", "tag_name was used by an immutable release")
         if missing and target:
-            repository.git.move(f"refs/tags/{release.tag_name}", target, None)
+            repository.git.move(ref, target, None)
         if not old.draft:
             return release
         return replace(release, published_at=self.now(), immutable=repository.immutable)
@@ -314,12 +314,12 @@ class Releases(GitData):
         """Name and text of generated notes: the commits since *previous*, by default since the latest release."""
         head = repository.git.commit_of(f"refs/tags/{tag}") or self._target(repository, target)
         if head is None:
-            raise invalid("Release", "invalid", "target_commitish")
+            raise Refused(error(400, "Invalid target_commitish parameter"))
         latest = self._latest_of(repository)
         previous = previous or (latest.tag_name if latest and latest.tag_name != tag else "")
         base = repository.git.commit_of(f"refs/tags/{previous}") if previous else None
         if previous and base is None:
-            raise unprocessable("Invalid previous_tag parameter")
+            raise Refused(error(400, "Invalid previous_tag parameter"))
         lines = ["## What's Changed"]
         for sha in repository.git.log(base, head, NOTED):
             commit = repository.git.commit(sha)

@@ -107,7 +107,7 @@ def text(body: dict[str, Any], name: str, default: str | None = None) -> str:
             raise unprocessable(f'Invalid request.\n\n"{name}" wasn\'t supplied.')
         return default
     if not isinstance(value, str):
-        raise unprocessable(f"Invalid request.\n\nFor 'properties/{name}', {json.dumps(value)} is not a string.")
+        raise _mistyped(name, value, "a string")
     return value
 
 
@@ -117,8 +117,22 @@ def flag(body: dict[str, Any], name: str, default: bool) -> bool:
     if value is None:
         return default
     if not isinstance(value, bool):
-        raise unprocessable(f"Invalid request.\n\nFor 'properties/{name}', {json.dumps(value)} is not a boolean.")
+        raise _mistyped(name, value, "a boolean")
     return value
+
+
+def mapping(body: dict[str, Any], name: str) -> dict[str, Any]:
+    """The object field *name*, empty when it is missing."""
+    value = body.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise _mistyped(name, value, "an object")
+    return value
+
+
+def _mistyped(name: str, value: Any, wanted: str) -> Refused:
+    return unprocessable(f"Invalid request.\n\nFor 'properties/{name}', {json.dumps(value)} is not {wanted}.")
 
 
 def number(request: Request, name: str) -> int:
@@ -129,4 +143,5 @@ def number(request: Request, name: str) -> int:
 
 
 def node_id(kind: str, identity: int | str) -> str:
-    return base64.b64encode(f"{kind}:{identity}".encode()).decode()
+    """The identifier of an object among all kinds of them, in the form that GitHub's own examples have."""
+    return base64.b64encode(f"0{len(kind)}:{kind}{identity}".encode()).decode()

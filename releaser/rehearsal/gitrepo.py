@@ -18,6 +18,12 @@ SHA = re.compile(r"[0-9a-f]{40}\Z")
 ABBREVIATED = re.compile(r"[0-9a-f]{7,40}\Z")
 PERSON = re.compile(r"(?P<name>.*?) ?<(?P<email>[^>]*)> (?P<time>\d+) [+-]\d{4}\Z")
 SIGNATURE = re.compile(r"^-----BEGIN (PGP|SSH) SIGNATURE-----$", re.MULTILINE)
+# Questions about objects by their SHA: what git once answered to one of them, it will always answer.
+FIXED = re.compile(
+    r"(cat-file|rev-parse|ls-tree|merge-base|rev-list)( --?[\w=-]+| commit| tag| blob)*"
+    r"( \^?[0-9a-f]{40}(\.\.\.[0-9a-f]{40}|\^\{commit\})?)+( -- .*)?"
+)
+REMEMBERED = 64 << 10  # the longest answer that is worth the memory, in bytes
 
 # Nothing of the user's configuration, hooks or credentials takes part.
 ISOLATED = {
@@ -102,6 +108,7 @@ class BareRepository:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._answers: dict[tuple[str, ...], subprocess.CompletedProcess[bytes]] = {}
 
     @classmethod
     def create(cls, path: Path, default_branch: str) -> Self:
@@ -129,7 +136,10 @@ class BareRepository:
     def _git(
         self, arguments: Sequence[str], stdin: bytes, env: Mapping[str, str] | None
     ) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
+        question = tuple(arguments)
+        if question in self._answers:
+            return self._answers[question]
+        done = subprocess.run(
             ["git", *arguments],
             cwd=self.path,
             input=stdin,
@@ -137,6 +147,9 @@ class BareRepository:
             env={**_environment(), "GIT_DIR": str(self.path), **(env or {})},
             check=False,
         )
+        if not done.returncode and len(done.stdout) <= REMEMBERED and FIXED.fullmatch(" ".join(question)):
+            self._answers[question] = done
+        return done
 
     # Reading
 
@@ -146,12 +159,24 @@ class BareRepository:
 
     def refs(self, prefix: str = "refs/") -> list[Ref]:
         """References whose full name starts with *prefix*, by name."""
+        if not (self.path / "packed-refs").exists():  # each is in a file of its own name (gitrepository-layout)
+            files = [str(f.relative_to(self.path)) for f in (self.path / "refs").rglob("*") if f.suffix != ".lock"]
+            found = (self._loose(name) for name in sorted(files) if name.startswith(prefix))
+            return [ref for ref in found if ref]
         lines = self.run("for-each-ref", "--format=%(refname) %(objectname) %(objecttype)").decode().splitlines()
         return [ref for ref in (Ref(*line.split(" ")) for line in lines) if ref.name.startswith(prefix)]
 
     def ref(self, name: str) -> Ref | None:
         """The reference with exactly this full name."""
-        return next((ref for ref in self.refs(name) if ref.name == name), None)
+        return self._loose(name) or next((ref for ref in self.refs(name) if ref.name == name), None)
+
+    def _loose(self, name: str) -> Ref | None:
+        try:
+            sha = (self.path / name).read_text().strip()
+        except (OSError, ValueError):
+            return None
+        kind = self.kind(sha)
+        return Ref(name, sha, kind) if kind else None
 
     def commit_of(self, name: str) -> str | None:
         """The commit that a full or abbreviated SHA, a branch, a tag or a full reference name leads to."""
@@ -161,7 +186,10 @@ class BareRepository:
         elif ABBREVIATED.match(name):
             candidates.insert(0, name)
         for candidate in candidates:
-            if found := self.ask("rev-parse", "--verify", "--quiet", f"{candidate}^{{commit}}"):
+            ref = self.ref(candidate) if candidate.startswith("refs/") else None
+            start = ref.sha if ref else candidate
+            named = ref or candidate == name
+            if named and (found := self.ask("rev-parse", "--verify", "--quiet", f"{start}^{{commit}}")):
                 return found
         return None
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
-import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -75,7 +74,6 @@ class Issuer(Service):
         self._key = generate_private_key(public_exponent=65537, key_size=2048)
         self.request_token = secrets.token_urlsafe(32)
         self.claims: Claims = dict(CLAIMS)
-        self.clock: Callable[[], float] = time.time
 
     @property
     def request_url(self) -> str:

@@ -30,7 +30,6 @@ PUBLISH = "createPackage"
 
 TOKEN_LIFE = 3600
 NAME_REST = 86400
-SEEDED_AGE = 365 * 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ class Npm(Stage):
         tarball = content.getvalue()
         document = Document(name, version, manifest, {"latest": version}, tarball, npm_document.digests(tarball))
         with self.lock:
-            self._store(document, created=self.now() - SEEDED_AGE, shown_at=float("-inf"))
+            self._store(document, created=self.now() - 365 * 86400, shown_at=float("-inf"))
 
     def trust(
         self,

@@ -35,6 +35,7 @@ PLATFORMS = ("manylinux_2_17_x86_64", "manylinux_2_17_aarch64", "macosx_11_0_arm
 BINARIES = ("tern_Darwin_arm64", "tern_Darwin_x86_64", "tern_Linux_arm64", "tern_Linux_x86_64")
 WINDOWS = "tern_Windows_x86_64.zip"
 
+POLICY_FILE = ".github/releaser.toml"
 POLICY = """\
 [version]
 source = "crates/Cargo.toml"
@@ -142,8 +143,11 @@ class Sample:
     reviewers: Mapping[str, Mapping[str, str]]
 
 
-def settle(world: World, version: Version) -> Sample:
-    """Put the project, its people, its trusted publishers and the tag into *world*; raises nothing of its own."""
+def settle(world: World, version: Version, *, proposing: bool = False) -> Sample:
+    """Put the project, its people, its trusted publishers and the tag into *world*; raises nothing of its own.
+
+    *proposing* lets its package managers be updated by pull request instead of by commit.
+    """
     git = world.github.add_repository(REPOSITORY, REPOSITORY_ID, OWNER_ID)
     for number, name in enumerate((TAP, BUCKET), REPOSITORY_ID + 1):
         world.github.add_repository(name, number, OWNER_ID)
@@ -157,7 +161,10 @@ def settle(world: World, version: Version) -> Sample:
     _trust(world)
     checkout = world.root / "checkout"
     tag = f"v{version}"
-    commit = _commit(checkout, version, tag, str(git))
+    files = sources(version)
+    if proposing:
+        files[POLICY_FILE] = files[POLICY_FILE].replace('via = "commit"', 'via = "pull-request"')
+    commit = _commit(checkout, version, tag, files, str(git))
     world.github.set_check(REPOSITORY, commit, "ci-complete", "success")
     for name in (TAP, BUCKET):
         _seed_tap(world.root / "taps" / name, world.github.root / "git" / f"{name}.git")
@@ -216,7 +223,7 @@ def sources(version: Version) -> dict[str, str]:
     """The files of the project's repository, by path."""
     python = _python(version)
     return {
-        ".github/releaser.toml": POLICY.replace("{bound}", _bound(version)),
+        POLICY_FILE: POLICY.replace("{bound}", _bound(version)),
         "VERSION.txt": f"{version}\n",
         "crates/Cargo.toml": '[workspace]\nresolver = "2"\nmembers = ["ternlet"]\n\n'
         f'[workspace.package]\nversion = "{version}"\n',
@@ -259,9 +266,9 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _commit(folder: Path, version: Version, tag: str, bare: str) -> str:
+def _commit(folder: Path, version: Version, tag: str, files: Mapping[str, str], bare: str) -> str:
     """The project's one commit, tagged and pushed to *bare* with the branch that the channel asks for."""
-    _write(folder, sources(version))
+    _write(folder, files)
     _git(folder, "init", "--quiet", "--initial-branch=main")
     _git(folder, "add", ".")
     _git(folder, "commit", "--quiet", "--message", f"tern {version}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import socket
 import sys
 import tempfile
 import threading
@@ -37,6 +38,8 @@ class Request:
     headers: dict[str, str]
     body: IO[bytes]
     length: int
+    hang_up: Callable[[], None] = field(default=lambda: None, repr=False)
+    """Closes the connection, so that no answer can be sent any more."""
 
     def read(self) -> bytes:
         """The whole body; for the small ones."""
@@ -84,14 +87,33 @@ def revalidate(request: Request, response: Response) -> Response:
     return replace(response, headers={**response.headers, "ETag": tag})
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request as the world saw it: enough to count effects, nothing secret.
+
+    ``about`` is the file or the reference that it names, empty where it names none; ``status`` is 0 until answered.
+    """
+
+    operation: str
+    method: str
+    path: str
+    status: int
+    about: str = ""
+
+
 @dataclass(slots=True)
 class Fault:
     """What goes wrong, how often. ``operation`` is the name of a route, as in ``pypi.upload``.
 
-    * ``status``: answer this instead of doing it;
+    * ``status``: answer this, with ``headers``, instead of doing it;
+    * ``lose``: close the connection instead of doing it;
     * ``drop``: do it, then close the connection without an answer;
     * ``lie``: do it, then answer ``status`` instead of the truth;
-    * ``delay``: seconds to wait before it is done.
+    * ``late``: close the connection at once, and do it ``delay`` seconds later;
+    * ``slow``: do it as it should be done.
+
+    With any other kind, ``delay`` is how many seconds to wait before it is done. The first ``skip`` requests go
+    through. With ``matches``, requests are chosen by it, whatever their operation is.
     """
 
     operation: str
@@ -99,48 +121,52 @@ class Fault:
     status: int = 503
     delay: float = 0.0
     times: int = 1
+    skip: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    matches: Callable[[Call], bool] | None = None
 
 
 class Faults:
-    """The faults still to happen, shared by all services of a world."""
+    """The faults still to happen, shared by all services of a world. ``watch`` is told of each as it happens."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pending: list[Fault] = []
+        self.watch: Callable[[Fault, Call], None] = lambda _fault, _call: None
 
     def add(self, fault: Fault) -> None:
         with self._lock:
             self._pending.append(fault)
 
-    def take(self, operation: str) -> Fault | None:
-        """The next fault for *operation*, counted down; None when nothing is wrong."""
+    def take(self, call: Call) -> Fault | None:
+        """The next fault for *call*, counted down; None when nothing is wrong."""
         with self._lock:
-            for fault in self._pending:
-                if fault.operation == operation and fault.times > 0:
-                    fault.times -= 1
-                    return fault
-        return None
+            fault = next((f for f in self._pending if f.times > 0 and self._hits(f, call)), None)
+            if fault is not None:
+                fault.times -= 1
+        if fault is not None:
+            self.watch(fault, call)
+        return fault
 
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request as the world saw it: enough to count effects, nothing secret."""
-
-    operation: str
-    method: str
-    path: str
-    status: int
+    @staticmethod
+    def _hits(fault: Fault, call: Call) -> bool:
+        if not (fault.matches(call) if fault.matches else fault.operation == call.operation):
+            return False
+        fault.skip -= 1
+        return fault.skip < 0
 
 
 class Journal:
     """Everything that was asked of the world, in order.
 
-    ``watch`` is told of each call once its effect is there, before it is answered.
+    ``arriving`` is told of each call before anything is done about it, ``watch`` once its effect is there, before it
+    is answered.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._calls: list[Call] = []
+        self.arriving: Callable[[Call], None] = lambda _: None
         self.watch: Callable[[Call], None] = lambda _: None
 
     def add(self, call: Call) -> None:
@@ -158,6 +184,17 @@ class Journal:
 
 
 Handler = Callable[[Any, Request], Response]
+_NAMES = re.compile(rb'\bfilename="?([^"\r\n;]+)|"ref": ?"([^"]+)"')
+
+
+def _named(request: Request) -> str:
+    """The file or reference that a write names: in its address, in its form or in its JSON."""
+    if request.method in ("GET", "HEAD"):
+        return ""
+    head = request.body.read(CHUNK)
+    request.body.seek(0)
+    found = _NAMES.search(head)
+    return request.query.get("name") or (next(filter(None, found.groups())).decode(errors="replace") if found else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +222,14 @@ class Service:
     """A loopback server whose routes are its own decorated methods.
 
     Path parameters are matched before percent-decoding, so ``@scope%2fname`` is one segment, and reach the
-    handler decoded. A handler's state must be guarded by ``self.lock``; requests run in threads.
+    handler decoded. A handler's state must be guarded by ``self.lock``; requests run in threads. ``clock`` tells
+    seconds since the epoch, dates every answer, and may be replaced.
     """
 
     name: ClassVar[str] = ""
 
     def __init__(self, root: Path, journal: Journal, faults: Faults) -> None:
+        self.clock: Callable[[], float] = time.time
         self.root = root
         self.root.mkdir(parents=True, exist_ok=True)
         self.journal = journal
@@ -240,11 +279,14 @@ class Service:
             for method, pattern, operation in getattr(handler, "routes", ()):
                 yield Route(method, pattern, f"{self.name}.{operation}", handler)
 
-    def answer(self, request: Request) -> tuple[str, Response, bool]:
-        """Operation name, answer, and whether to drop the connection instead of sending it."""
-        if found := self._find(request):
-            return found[0].operation, *self._run(*found)
-        return f"{self.name}.unknown", self.not_found(request), False
+    def answer(self, request: Request) -> tuple[Call, Response | None]:
+        """The call as it goes on record, and the answer; None to close the connection without one."""
+        found = self._find(request)
+        operation = found[0].operation if found else f"{self.name}.unknown"
+        call = Call(operation, request.method, request.path, 0, _named(request))
+        self.journal.arriving(call)
+        truth, told = self._run(*found, call) if found else (self.not_found(request),) * 2
+        return replace(call, status=truth.status), told
 
     def _find(self, request: Request) -> tuple[Route, Request] | None:
         """The route of *request*, and the request with that route's parameters."""
@@ -254,19 +296,24 @@ class Service:
                 return candidate, replace(request, params={k: unquote(v) for k, v in match.groupdict().items()})
         return None
 
-    def _run(self, found: Route, request: Request) -> tuple[Response, bool]:
-        fault = self.faults.take(found.operation)
+    def _run(self, found: Route, request: Request, call: Call) -> tuple[Response, Response | None]:
+        """What became of a request, and what its sender is told of that; None where no answer is sent."""
+        fault = self.faults.take(call)
         if fault is None:
-            return self._handle(found, request), False
+            return (self._handle(found, request),) * 2
+        if fault.kind in ("late", "lose"):
+            request.hang_up()
         if fault.delay:
             time.sleep(fault.delay)
+        if fault.kind == "lose":
+            return Response(CUT_OFF), None
+        injected = self.injected(fault.status)
+        injected = replace(injected, headers={**injected.headers, **fault.headers})
         if fault.kind == "status":
             self.left_behind(found.operation, request, fault.status)
-            return self.injected(fault.status), False
+            return injected, injected
         response = self._handle(found, request)
-        if fault.kind == "lie":
-            return self.injected(fault.status), False
-        return response, fault.kind == "drop"
+        return response, {"drop": None, "late": None, "lie": injected}.get(fault.kind, response)
 
     def _handle(self, found: Route, request: Request) -> Response:
         try:
@@ -301,6 +348,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet: the journal is the record."""
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """What the ``Date`` header says."""
+        return super().date_time_string(self.owner.clock() if timestamp is None else timestamp)
+
     def _serve(self) -> None:
         parts = urlsplit(self.path)
         headers = {k.lower(): v for k, v in self.headers.items()}
@@ -316,14 +367,15 @@ class _Handler(BaseHTTPRequestHandler):
                 headers=headers,
                 body=body,
                 length=length,
+                hang_up=lambda: self.connection.shutdown(socket.SHUT_RDWR),
             )
             if not whole:
                 self.owner.journal.add(Call(self.owner.cut_off(request), self.command, parts.path, CUT_OFF))
                 self.close_connection = True
                 return
-            operation, response, drop = self.owner.answer(request)
-        self.owner.journal.add(Call(operation, self.command, parts.path, response.status))
-        if drop:
+            call, response = self.owner.answer(request)
+        self.owner.journal.add(call)
+        if response is None:
             self.close_connection = True
             return
         self._send(response)

@@ -47,6 +47,9 @@ class Clock:
     def now(self) -> datetime:
         return self.time
 
+    def elapsed(self) -> float:
+        return (self.time - NOW).total_seconds()
+
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.time += timedelta(seconds=seconds)

@@ -24,8 +24,8 @@ DATA = b"the bytes of an artifact"
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path, RepositoryFacts(7, "harbor/cog", "main"), BOT)
+def world() -> World:
+    return World(RepositoryFacts(7, "harbor/cog", "main"), BOT)
 
 
 @pytest.fixture

@@ -17,6 +17,9 @@ class Clock:
     def now(self) -> datetime:
         return self.time
 
+    def elapsed(self) -> float:
+        return (self.time - datetime(2026, 3, 1, tzinfo=UTC)).total_seconds()
+
     def sleep(self, seconds: float) -> None:
         self.time += timedelta(seconds=seconds)
 

@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.machinery import ModuleSpec
@@ -37,8 +37,15 @@ SERVICES = ROOT / "releaser" / "rehearsal"
 SUITES = Path(__file__).parent
 APART = frozenset({"__init__", "server", "world", "sample", "gitrepo"})
 """Modules that hold no fact of a wire: the HTTP machinery, the project that is released, git's own plumbing."""
-OFF_THE_WIRE = frozenset({"ConfigError", "open", "mkdir", "injected", "left_behind"})
-"""What no client meets: errors of those who set a world up, its files, and the faults that they ask for."""
+OFF_THE_WIRE = frozenset(
+    {
+        *("ConfigError", "mkdir"),  # errors of those who set a world up, and its files
+        *("injected", "left_behind"),  # the faults that they ask for
+        *("add_package", "itertools.count", "instant"),  # what a world is seeded with
+        "usedforsecurity",  # for those who read the source
+    }
+)
+"""Functions and keywords whose values no client meets, or which are a rehearsal's own invention."""
 LOADED = (
     *("cryptography.hazmat.primitives.asymmetric.rsa", "githubkit", "httpx"),
     *("jsonschema", "packaging.metadata", "pydantic", "rfc8785", "semver", "twine.package"),
@@ -47,8 +54,9 @@ LOADED = (
 """Loaded once, for all forks: whatever takes long and is not changed."""
 PATIENCE = 120  # seconds for the cases of one mutant
 
-_RESULTS = {0: "survived", 1: "caught", 2: "caught"}
-"""By pytest's exit code: all passed, some failed, a module could not be imported."""
+_RAISED = 70
+_RESULTS = {0: "survived", 1: "caught", 2: "caught", _RAISED: "caught"}
+"""By exit code: all passed, some failed, a module could not be imported, pytest itself tripped over what was left."""
 _DIGESTS = {"sha256": "blake2s", "sha512": "blake2b", "md5": "sha1", "sha1": "md5", "blake2b": "sha512"}
 _STATUS = {200: 203, 201: 200, 202: 200, 204: 200, 302: 307, 304: 200, 308: 307}
 _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
@@ -136,11 +144,22 @@ class _Changer(ast.NodeTransformer):
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
-        if ast.unparse(node.func).rpartition(".")[2] in OFF_THE_WIRE:
+        name = ast.unparse(node.func)
+        if {name, name.rpartition(".")[2]} & OFF_THE_WIRE:
             return node
         self.generic_visit(node)
         keep = [k for k in node.keywords if k.arg not in ("reason", "headers") or not self._chosen(k, f"no {k.arg}")]
         node.keywords = keep
+        return node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        if ast.unparse(node.value) != "Literal":  # a type, which is gone when the program runs
+            self.generic_visit(node)
+        return node
+
+    def visit_keyword(self, node: ast.keyword) -> ast.keyword:
+        if node.arg not in OFF_THE_WIRE:
+            self.generic_visit(node)
         return node
 
     def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.expr:
@@ -235,7 +254,7 @@ class _Loader(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 class _Cases:
-    """Keeps the cases that ask the rehearsal world and drive no client; those *wanted*, in that order."""
+    """Keeps the cases that ask the rehearsal world and drive no client but git; those *wanted*, in that order."""
 
     def __init__(self, wanted: Sequence[str] | None = None) -> None:
         self._wanted = wanted
@@ -247,7 +266,7 @@ class _Cases:
         def asks_the_rehearsal(item: pytest.Item) -> bool:
             callspec = getattr(item, "callspec", None)
             found = [v for v in callspec.params.values() if isinstance(v, Column)] if callspec else []
-            drives = any(mark.args for mark in item.iter_markers("clients"))
+            drives = any(client != "git" for mark in item.iter_markers("clients") for client in mark.args)
             return not drives and not any(column.needs for column in found)
 
         kept = [item for item in items if asks_the_rehearsal(item)]
@@ -258,7 +277,10 @@ class _Cases:
 
 
 class _Reach:
-    """Which lines of the services each case runs, whatever thread serves it, and how long it takes."""
+    """Which lines of the services each case runs, whatever thread serves it, and how long it takes.
+
+    What runs while a case is set up counts for all cases of its file, which may share what was made.
+    """
 
     def __init__(self) -> None:
         self.lines: dict[str, set[str]] = defaultdict(set)
@@ -267,6 +289,12 @@ class _Reach:
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self._case = nodeid
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
+        self._case = item.nodeid.partition("::")[0]
+        yield
+        self._case = item.nodeid
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
@@ -288,7 +316,7 @@ def _forked(work: Any) -> int:
     pid = os.fork()
     if pid:
         return pid
-    status = 70
+    status = _RAISED
     try:
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
@@ -330,13 +358,12 @@ def judge(chosen: Sequence[Mutant], suites: Sequence[str], jobs: int) -> Iterato
         while waiting and len(running) < jobs:
             mutant = waiting.pop()
             reached = {case for line in _statement(mutant) for case in lines.get(f"{mutant.file}:{line}", ())}
-            cases = sorted(reached, key=lambda c: seconds.get(c, 0.0))
-            named = [case for case in cases if case]
-            if not cases:
+            if not reached:
                 yield Verdict(mutant, "unreached")
             else:
                 # What runs while modules are imported is reached by every case.
-                wanted = named if "" not in cases else sorted(seconds, key=lambda c: seconds[c])
+                known = [c for c in seconds if "" in reached or {c, c.partition("::")[0]} & reached]
+                wanted = sorted(known, key=lambda c: seconds[c])
                 running[_forked(lambda m=mutant, w=wanted: _with(m, w))] = mutant
         if running:
             pid, status = os.wait()

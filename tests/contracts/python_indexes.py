@@ -126,7 +126,9 @@ class Index:
         receipt = self.registry.publish(dist.publication, dist.artifact, file, credential, unheard)
         if receipt.sent is Sent.ACCEPTED:
             return "200"
-        assert receipt.sent is (Sent.REFUSED if receipt.detail.startswith("4") else Sent.UNKNOWN)
+        taken = "has since been deleted" in receipt.detail or "older than 14 days" in receipt.detail
+        refusal = Sent.TAKEN if taken else Sent.REFUSED
+        assert receipt.sent is (refusal if receipt.detail.startswith("4") else Sent.UNKNOWN)
         return receipt.detail
 
     def objections(self, dist: Dist) -> list[str]:

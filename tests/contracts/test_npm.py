@@ -34,6 +34,7 @@ from tests.contracts.npm_registries import (
 from tests.contracts.table import REHEARSAL, Documented, Instead
 
 TITLE = "npm: publishing and reading"
+SAYS_OK = "it says `ok`; nobody reads the body"
 
 server, npm = fixtures(REHEARSAL, VERDACCIO)
 
@@ -288,7 +289,7 @@ def test_again(npm: Served, note: str, documented: Documented) -> None:
     )
     receipt = npm.publish(again)
     assert receipt.sent is documented(
-        Sent.REFUSED, verdaccio=Instead(Sent.LATER, "409 is a race to the adapter, which reads back whose is there")
+        Sent.TAKEN, verdaccio=Instead(Sent.LATER, "409 is a race to the adapter, which reads back whose is there")
     )
     assert receipt.detail == said(npm.put(again))
     there = npm.adapter.observe(first.name, "1.0.0").files[first.base]
@@ -612,11 +613,14 @@ def test_unpublished(npm: Served, scope: str, documented: Documented) -> None:
     npm.put(pack, "old")
     gone = Pack(pack.name, "1.1.0")
     npm.put(gone)
-    assert npm.keep(pack.name, "1.0.0").status_code == documented(200, verdaccio=Instead(201, "npm takes both"))
+    kept = npm.keep(pack.name, "1.0.0")
+    assert kept.status_code == documented(200, verdaccio=Instead(201, "npm takes both"))
     packument = npm.packument(pack.name)
     tarball = f"{packument['versions']['1.0.0']['dist']['tarball'].rpartition('/')[0]}/{gone.base}"
     removed = npm.http.delete(f"{tarball}/-rev/{packument['_rev']}", headers=npm.bearing())
     assert removed.status_code == documented(200, verdaccio=Instead(201, "npm takes both"))
+    assert kept.json()["success"] is True
+    assert removed.json().get("success") is documented(True, verdaccio=Instead(None, SAYS_OK))
     assert (list(packument["versions"]), packument["dist-tags"]) == (["1.0.0"], {"latest": "1.0.0", "old": "1.0.0"})
     assert npm.http.get(tarball).status_code == 404
     reused = "it forgets what was unpublished; only the digest tells the new bytes from the old"
@@ -624,7 +628,7 @@ def test_unpublished(npm: Served, scope: str, documented: Documented) -> None:
         "403 You cannot publish over the previously published versions: 1.1.0.", verdaccio=Instead("201", reused)
     )
     assert npm.publish(gone).sent is documented(
-        Sent.REFUSED,
+        Sent.TAKEN,
         verdaccio=Instead(
             Sent.LATER, "it took the other bytes before; 409 is a race to the adapter, which reads back whose is there"
         ),
@@ -665,6 +669,7 @@ def test_unpublished_package(npm: Served, documented: Documented) -> None:
     url = f"{npm.url}/{pack.name}/-rev/{npm.packument(pack.name)['_rev']}"
     removed = npm.http.delete(url, headers=npm.bearing())
     assert removed.status_code == documented(200, verdaccio=Instead(201, "npm takes both"))
+    assert removed.json().get("success") is documented(True, verdaccio=Instead(None, SAYS_OK))
     assert npm.seen(pack) == "no package"
     forgets = "it forgets that there ever was one"
     resting = "403 NAME cannot be republished until 24 hours have passed."

@@ -18,7 +18,6 @@ import pytest
 
 from releaser.engine.ports import Credential, Sent
 from releaser.errors import ConfigError, ExternalError
-from releaser.rehearsal.npm import PUBLISH
 from releaser.rehearsal.npm_stage import STAGE
 from tests.contracts.npm_registries import (
     FULL,
@@ -270,7 +269,7 @@ def test_permissions(npm: Served, documented: Documented) -> None:
     outcomes: list[tuple[int, int]] = []
     neither = "it has neither trusted nor staged publishing"
     refusals: set[str] = set()
-    for permissions in ({PUBLISH}, {STAGE}, {PUBLISH, STAGE}):
+    for permissions in ({"createPackage"}, {"createStagedPackage"}, {"createPackage", "createStagedPackage"}):
         pack = npm.new()
         npm.put(pack)
         npm.setting.trust(pack.name, permissions=frozenset(permissions))

@@ -118,7 +118,8 @@ class Raised(ast.NodeVisitor):
 @cache
 def raised() -> Mapping[str, set[int]]:
     """Every code of an error with its exit codes; a gate's refusal has those of what it found."""
-    found: dict[str, set[int]] = {f"gate-{gate}": {6, 4} if gate == "world" else {3, 4} for gate in GATES}
+    special = {"world": {6, 4}, "freeze": {4}}
+    found: dict[str, set[int]] = {f"gate-{gate}": special.get(gate, {3, 4}) for gate in GATES}
     for file in sorted((ROOT / "releaser").rglob("*.py")):
         if file.name != "errors.py":
             module = Raised(ast.parse(file.read_text(encoding="utf-8")))

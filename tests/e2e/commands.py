@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from releaser.errors import Exit
-from releaser.faces.cli import main
 from releaser.model.document import sha256
 from releaser.rehearsal.sample import Sample
 from tests.places import DOWNLOADS
 
 ROOT = Path(__file__).parents[2]
-
-
-Command = Callable[..., str]
-"""Runs one command: `releaser` or `at_once`."""
 
 
 def environment(home: Path, more: Mapping[str, str]) -> dict[str, str]:
@@ -32,38 +25,13 @@ def environment(home: Path, more: Mapping[str, str]) -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home), "TMPDIR": str(home), **more}
 
 
-def start(project: Sample, who: Mapping[str, str], *arguments: str) -> subprocess.Popen[bytes]:
-    """A command on its way, unheard."""
-    given = environment(project.checkout.parent / "home", {"PYTHONPATH": str(ROOT), **who})
-    command = [sys.executable, "-m", "releaser", *arguments]
-    return subprocess.Popen(
-        command, cwd=project.checkout, env=given, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-
-
 def releaser(project: Sample, who: Mapping[str, str], *arguments: str) -> str:
     """What a command prints; fails the test with its last words unless it is done."""
     given = environment(project.checkout.parent / "home", {"PYTHONPATH": str(ROOT), **who})
     return run(sys.executable, "-m", "releaser", *arguments, folder=project.checkout, given=given)
 
 
-def at_once(project: Sample, who: Mapping[str, str], *arguments: str) -> str:
-    """As `releaser`, in this process: what a test only needs on its way costs no start of an interpreter."""
-    given = environment(project.checkout.parent / "home", who)
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.chdir(project.checkout)
-        for name in os.environ:
-            patch.delenv(name)
-        for name, value in given.items():
-            patch.setenv(name, value)
-        code = main(arguments)
-    if code != Exit.DONE:
-        pytest.fail(f"`releaser {' '.join(arguments)}` ended with {code}\n{out.getvalue()}\n{err.getvalue()}")
-    return out.getvalue()
-
-
-def approve(project: Sample, releaser: Command = releaser) -> None:
+def approve(project: Sample) -> None:
     """From artifacts to a draft that both reviewers approved."""
     dist = str(project.artifacts)
     releaser(project, project.job, "assemble", project.tag, "--artifacts", dist)

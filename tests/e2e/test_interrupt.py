@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import json
 import os
 import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,87 +19,39 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from releaser.engine.ledger import verify
 from releaser.model.manifest import ASSET, CHECKSUMS, Manifest
-from releaser.model.version import Version
 from releaser.rehearsal import sample
-from releaser.rehearsal.server import CUT_OFF, Call
+from releaser.rehearsal.chaos import Moment, Reaper, Step
+from releaser.rehearsal.server import CUT_OFF
 from releaser.rehearsal.world import World
-from tests.e2e.commands import approve, at_once, environment, run, start
-
-# Small, and sound here: in this world nothing is under way once its sender is dead and its request was answered, and
-# what was accepted shows after at most LAG, so a write of unknown outcome that does not show after SETTLE is not there.
-LAG, SETTLE = 0.8, "2"
-FAST = ("--poll", "0.1", "--settle", SETTLE)
-
-ONCE = {
-    "pypi.upload": 5,
-    "crates.publish": 1,
-    "npm.publish": 1,
-    "github.update-release": 1,
-    "github.update-ref": 2,
-    "chocolatey.push": 1,
-}
-"""How often each irreversible write is accepted in a release of the sample project."""
+from tests.kills.forker import Forker
+from tests.kills.release import LAG, Command, Outcome, Release
 
 EVERYWHERE = os.environ.get("RELEASER_KILL_POINTS") == "all"
 PARTS = 8
 
 
-@dataclass(frozen=True)
-class Moment:
+def after(operation: str, nth: int) -> Moment:
     """Right after the *nth* request of *operation* had its effect, before it is answered."""
-
-    operation: str
-    nth: int
-    lag: float = 0.0
-
-    def __str__(self) -> str:
-        return f"{self.operation} {self.nth}" + (" with lag" if self.lag else "")
+    return Moment(Step(operation, (operation,), "", ""), nth)
 
 
 MOMENTS = (
-    Moment("npm.exchange", 1),  # the preflight: nothing was sent yet
-    Moment("github.update-release", 1),
-    Moment("pypi.upload", 1),
-    Moment("pypi.upload", 1, LAG),
-    Moment("pypi.upload", 3),
-    Moment("crates.publish", 1),
-    Moment("npm.publish", 1, LAG),
-    Moment("crates.revoke", 2),
-    Moment("pypi.upload", 4, LAG),
-    Moment("pypi.upload", 5),
-    Moment("chocolatey.push", 1),
-    Moment("github.create-commit", 1),
-    Moment("github.update-ref", 1),
+    (after("npm.exchange", 1), 0.0),  # the preflight: nothing was sent yet
+    (after("github.update-release", 1), 0.0),
+    (after("pypi.upload", 1), 0.0),
+    (after("pypi.upload", 1), LAG),
+    (after("pypi.upload", 3), 0.0),
+    (after("crates.publish", 1), 0.0),
+    (after("npm.publish", 1), LAG),
+    (after("crates.revoke", 2), 0.0),
+    (after("pypi.upload", 4), LAG),
+    (after("pypi.upload", 5), 0.0),
+    (after("chocolatey.push", 1), 0.0),
+    (after("github.create-commit", 1), 0.0),
+    (after("github.update-ref", 1), 0.0),
 )
-
-
-class Reaper:
-    """Kills the process that it started at a moment of its run: the request's answer finds nobody."""
-
-    def __init__(self, moment: Moment) -> None:
-        self._moment = moment
-        self._seen = 0
-        self._lock = threading.Lock()
-
-    def __call__(self, call: Call) -> None:
-        with self._lock:
-            self._seen += call.operation == self._moment.operation
-            if self._seen == self._moment.nth:
-                self._seen += 1
-                self._child.kill()
-                self._child.wait()
-
-    def watch(self, world: World, project: sample.Sample, *arguments: str) -> int:
-        """The exit code of the command, killed when the moment came."""
-        with self._lock:
-            world.journal.watch = self
-            self._child = start(project, project.job, *arguments)
-        try:
-            return self._child.wait(60)
-        finally:
-            world.journal.watch = lambda _: None
+"""Moments, and how many seconds late the indexes are."""
 
 
 @pytest.fixture
@@ -110,114 +60,96 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield made
 
 
-def settled(world: World) -> sample.Sample:
-    return sample.settle(world, Version.parse("0.9.0"))
+def release_in(world: World, forker: Forker) -> Release:
+    return Release(world, forker, "file", Outcome("", "file"))
 
 
-def publish(project: sample.Sample) -> tuple[str, ...]:
-    return ("publish", project.tag, "--ledger", str(project.checkout.parent / "ledger.jsonl"), *FAST)
+def finish(release: Release, *names: str) -> Command:
+    """Run the commands of these names; the next one, which is still to be run."""
+    for command in release.commands():
+        if command.name not in names:
+            return command
+        release.finish(command)
+    raise AssertionError(names)
 
 
-def accepted(world: World) -> Counter[str]:
-    return Counter(call.operation for call in world.journal.writes())
+def kill(release: Release, command: Command, moment: Moment) -> int:
+    """How the command ended, killed when the moment came."""
+    with Reaper(release.world.journal, [moment]) as reaper:
+        return reaper.wait(reaper.start(lambda: release.start(command)))
 
 
-def check_released(world: World, project: sample.Sample, before: Counter[str]) -> None:
-    """Everything is out, exactly once, on record; and one more run has nothing to do.
-
-    Counts say "once" for each file: as many uploads as files were accepted, and every file is there.
-    """
-    effects = accepted(world) - before
-    assert {operation: effects[operation] for operation in ONCE} == ONCE
-    status = json.loads(at_once(project, project.job, "status", project.tag, "--format", "json"))
-    assert status["state"] == "released"
-    assert {row["shown"] for row in (*status["publications"], *status["downstream"])} == {"visible"}
-    given = environment(world.root / "home", {"GIT_DIR": str(world.github.root / "git" / f"{sample.TAP}.git")})
-    assert run("git", "rev-list", "--count", "main", folder=world.root, given=given) == "2\n"
-
-    writes = world.journal.writes()
-    at_once(project, project.job, *publish(project))
-    assert world.journal.writes() == writes
-    check_ledger(world.root / "ledger.jsonl")
-
-
-def check_ledger(file: Path) -> None:
-    """An unbroken chain in which everything that was meant came to an end, and was done once."""
-    records = list(verify(file.read_bytes().splitlines(keepends=True), str(file)))
-    meant = {r["body"]["effect"] for r in records if r["kind"] == "intent"}
-    done = Counter(r["body"]["effect"] for r in records if r["kind"] == "outcome" and r["body"]["result"] == "done")
-    assert done == Counter(meant)
-
-
-def kill_and_resume(world: World, moment: Moment) -> int:
+def kill_and_resume(world: World, forker: Forker, moment: Moment, lag: float) -> int:
     """How the first run ended. Raises AssertionError when the second does not put everything right."""
-    world.lag(moment.lag)
-    project = settled(world)
-    approve(project, at_once)
-    before = accepted(world)
-    code = Reaper(moment).watch(world, project, *publish(project))
-    at_once(project, project.job, *publish(project))
-    check_released(world, project, before)
+    world.lag(lag)
+    release = release_in(world, forker)
+    publication = finish(release, "assemble", "draft", "approve")
+    code = kill(release, publication, moment)
+    release.finish(publication)
+    release.check()
+    assert release.outcome.violations == []
     return code
 
 
-@pytest.mark.parametrize("moment", MOMENTS, ids=str)
-def test_a_killed_publication_is_finished_by_the_next(world: World, moment: Moment) -> None:
-    assert kill_and_resume(world, moment) == -signal.SIGKILL
+@pytest.mark.parametrize(("moment", "lag"), MOMENTS, ids=[f"{m}{' with lag' if lag else ''}" for m, lag in MOMENTS])
+def test_a_killed_publication_is_finished_by_the_next(world: World, forker: Forker, moment: Moment, lag: float) -> None:
+    assert kill_and_resume(world, forker, moment, lag) == -signal.SIGKILL
 
 
 @pytest.mark.skipif(not EVERYWHERE, reason="RELEASER_KILL_POINTS=all kills at every request")
 @pytest.mark.parametrize("part", range(PARTS))
-def test_a_publication_killed_anywhere_is_finished_by_the_next(tmp_path: Path, part: int) -> None:
+def test_a_publication_killed_anywhere_is_finished_by_the_next(tmp_path: Path, forker: Forker, part: int) -> None:
     with World(tmp_path / "golden") as world:
-        project = settled(world)
-        approve(project, at_once)
+        release = release_in(world, forker)
+        publication = finish(release, "assemble", "draft", "approve")
         before = len(world.journal.calls())
-        at_once(project, project.job, *publish(project))
+        release.finish(publication)
         golden = Counter(call.operation for call in world.journal.calls()[before:])
-    moments = [Moment(name, nth) for name, count in sorted(golden.items()) for nth in range(1, count + 1)]
+    moments = [after(name, nth) for name, count in sorted(golden.items()) for nth in range(1, count + 1)]
     for moment in moments[part::PARTS]:
         with World(tmp_path / str(moment)) as world:
-            kill_and_resume(world, moment)  # the number of looks varies, so the last of a kind may not come
+            kill_and_resume(world, forker, moment, 0.0)  # the number of looks varies: the last may not come
 
 
 @pytest.mark.parametrize(
     "moment",
     [
-        Moment("github.create-release", 1),
-        Moment("github.upload-asset", 1),
-        Moment("github.upload-asset", 7),
-        Moment("github.upload-asset", 14),
+        after("github.create-release", 1),
+        after("github.upload-asset", 1),
+        after("github.upload-asset", 7),
+        after("github.upload-asset", 14),
     ],
     ids=str,
 )
-def test_a_killed_draft_is_finished_by_the_next(world: World, moment: Moment) -> None:
-    project = settled(world)
-    dist = str(project.artifacts)
-    at_once(project, project.job, "assemble", project.tag, "--artifacts", dist)
+def test_a_killed_draft_is_finished_by_the_next(world: World, forker: Forker, moment: Moment) -> None:
+    release = release_in(world, forker)
+    draft = finish(release, "assemble")
     before = accepted(world)
-    draft = ("draft", project.tag, "--artifacts", dist)
-    assert Reaper(moment).watch(world, project, *draft) == -signal.SIGKILL
-    at_once(project, project.job, *draft)
-    check_drafted(world, project)
+    assert kill(release, draft, moment) == -signal.SIGKILL
+    release.finish(draft)
+    check_drafted(world, release.project)
     effects = accepted(world) - before
     assert (effects["github.create-release"], effects["github.upload-asset"]) == (1, 14)
 
     writes = world.journal.writes()
-    at_once(project, project.job, *draft)
+    release.finish(draft)
     assert world.journal.writes() == writes
 
 
-def test_a_draft_replaces_what_an_upload_that_was_cut_off_left(world: World) -> None:
-    project = settled(world)
-    dist = str(project.artifacts)
-    at_once(project, project.job, "assemble", project.tag, "--artifacts", dist)
-    Reaper(Moment("github.create-release", 1)).watch(world, project, "draft", project.tag, "--artifacts", dist)
-    cut_off(world, project, "tern_Linux_x86_64")
-    assert {a["name"]: a["state"] for a in drafts(world, project)[0]["assets"]} == {"tern_Linux_x86_64": "starter"}
+def test_a_draft_replaces_what_an_upload_that_was_cut_off_left(world: World, forker: Forker) -> None:
+    release = release_in(world, forker)
+    draft = finish(release, "assemble")
+    kill(release, draft, after("github.create-release", 1))
+    cut_off(world, release.project, "tern_Linux_x86_64")
+    (left,) = drafts(world, release.project)
+    assert {a["name"]: a["state"] for a in left["assets"]} == {"tern_Linux_x86_64": "starter"}
 
-    at_once(project, project.job, "draft", project.tag, "--artifacts", dist)
-    check_drafted(world, project)
+    release.finish(draft)
+    check_drafted(world, release.project)
+
+
+def accepted(world: World) -> Counter[str]:
+    return Counter(call.operation for call in world.journal.writes())
 
 
 def cut_off(world: World, project: sample.Sample, name: str) -> None:

@@ -9,9 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from releaser.engine.candidate import Candidate, Published, candidate
+from releaser.engine.clock import ForgeClock
 from releaser.engine.draft import draft, wanted_assets
+from releaser.engine.ledger import Ledger
 from releaser.engine.ports import Outside, Release, RepositoryFacts
-from releaser.engine.reconcile import Patience, Result, publish
+from releaser.engine.reconcile import Result, publish
+from releaser.engine.run import Patience
 from releaser.engine.states import State
 from releaser.engine.view import Subject, View, look
 from releaser.engine.vote import asset_name, cast, check, record_for
@@ -21,7 +24,7 @@ from releaser.model.facts import CheckState, Tag
 from releaser.model.manifest import ASSET, CHECKSUMS, Manifest, Person, PolicyRef, RepositoryRef, TagRef
 from releaser.model.policy import DEFAULT_PATH, KindSettings, Policy, policy_digest
 from releaser.policy import schedule
-from tests.world import Account, Casks, World
+from tests.world import BRANCH, Account, Casks, World, in_memory
 
 REPOSITORY = "harbor/cog"
 TAP = "harbor/homebrew-tap"
@@ -108,9 +111,10 @@ class Scene:
     """
 
     def __init__(self, folder: Path, tag: str = "v1.2.0", policy: str = POLICY) -> None:
-        self.world = World(folder, RepositoryFacts(7, REPOSITORY, "main"), BOT)
+        self.world = World(RepositoryFacts(7, REPOSITORY, "main"), BOT)
         self.tag = tag
         self.published: Published | None = None
+        self.runs = 0
         forge = self.world.forge
         member = frozenset({TEAM})
         for person in (FIRST, SECOND, THIRD):
@@ -118,6 +122,7 @@ class Scene:
         forge.join(Account(TAGGER, member, frozenset({"tagger@example.invalid"})))
         forge.join(Account(STRANGER, frozenset()))
         forge.tags[tag] = Tag(tag, OBJECT, COMMIT, annotated=True, tagger="tagger@example.invalid")
+        forge.branches[BRANCH].add(COMMIT)
         forge.states["ci-complete"] = CheckState.SUCCESS
         self.world.policy(policy)
         self.world.tap(TAP)
@@ -147,12 +152,9 @@ class Scene:
         )
 
     def written(self, manifest: Manifest) -> dict[str, Path]:
-        """Every wanted file of *manifest* on disk."""
+        """Every wanted file of *manifest*."""
         data = {n: content(n) for n in FILES} | {ASSET: manifest.canonical(), CHECKSUMS: manifest.checksums()}
-        files = {n: self.world.folder / f"{manifest.digest()[7:15]}-{n}" for n in wanted_assets(manifest)}
-        for name, file in files.items():
-            file.write_bytes(data[name])
-        return files
+        return {name: in_memory(name, data[name]) for name in wanted_assets(manifest)}
 
     def read_policy(self, text: str, source: str) -> Policy:
         return _parsed(text, source, tuple(self.world.registries))
@@ -183,9 +185,7 @@ class Scene:
         seen = candidate(outside, self.tag, self.read_policy, self.known)
         record = record_for(seen, decision, digest or seen.digest, "")
         check(outside, seen, record, person)
-        file = self.world.folder / asset_name(record, person)
-        file.write_bytes(record.canonical())
-        return cast(outside, seen, record, person, file)
+        return cast(outside, seen, record, person, in_memory(asset_name(record, person), record.canonical()))
 
     def approved(self) -> Scene:
         """The release as it is before most tests begin: drafted, and approved by a quorum."""
@@ -205,7 +205,9 @@ class Scene:
     def publish(self, crash: int | None = None, patience: Patience = PATIENCE) -> Result:
         self.world.forge.acting = BOT
         outside = self._process(crash)
-        return publish(outside, self.subject, patience, look(outside, self.subject))
+        self.runs += 1
+        ledger = Ledger(self.world.ledger, ForgeClock(outside.forge, outside.clock), f"run {self.runs}")
+        return publish(outside, ledger, self.subject, patience, look(outside, self.subject))
 
     def finish(self, runs: int = 6) -> Result:
         """Publish again and again, as a patient operator does, until the release is out or nothing more happens."""

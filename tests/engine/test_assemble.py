@@ -58,7 +58,7 @@ def test_what_the_outside_shows_is_no_part_of_the_release() -> None:
         text=FULL,
         artifacts=full_files(),
         source=source(branches=("main", "other"), released=("1.0.0",), versions=STATED),
-        world=World(tag_object(), {"ci": CheckState.SUCCESS}, {"sdk": shelf(package=False)}),
+        world=World(tag_object(), checks={"ci": CheckState.SUCCESS}, shelves={"sdk": shelf(package=False)}),
     )
     assert assemble(quiet).canonical() == assemble(busy).canonical()
 
@@ -156,8 +156,8 @@ def test_a_gate_that_was_not_asked_did_not_pass(name: str) -> None:
     assert refusal(case(), rows).code == "release-refused"
 
 
-def test_the_gates_before_the_draft_are_all_but_the_last_two() -> None:
-    assert (*BEFORE_DRAFT, "approval", "world") == tuple(gate.__name__ for gate in RULES)
+def test_the_gates_before_the_draft_are_all_but_the_last_three() -> None:
+    assert (*BEFORE_DRAFT, "freeze", "approval", "world") == tuple(gate.__name__ for gate in RULES)
 
 
 def test_what_the_registries_show_does_not_hold_up_a_draft() -> None:

@@ -189,24 +189,6 @@ def test_a_draft_made_by_somebody_else_keeps_its_text(scene: Scene) -> None:
     assert_complete(scene)
 
 
-def test_a_channel_that_waits_for_nobody_is_public_once_complete(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, tag="v1.2.0-dev.1")
-    release = scene.drafted()
-    assert (release.draft, release.prerelease) == (False, True)
-    assert names(release)[-1] == ASSET
-    assert scene.world.forge.latest is None
-    assert scene.arrived() == []
-
-
-def test_an_interrupted_one_is_not_public(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, tag="v1.2.0-dev.1")
-    scene.world.forge.ghosts.add(CLI)
-    with pytest.raises(ExternalError):
-        scene.drafted()
-    assert scene.release.draft
-    assert not scene.drafted().draft
-
-
 @pytest.mark.parametrize(
     ("tag", "change", "code"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,25 +12,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from releaser.engine.ledger import GENESIS, SCHEMA, line, seal, verify
-from releaser.errors import ConfigError
+from releaser.engine.ledger import GENESIS, SCHEMA, Ledger, line, seal, verify
+from releaser.errors import ConfigError, ExternalError, WaitingError
 from releaser.model.document import canonical_json
+from tests.world import Clock, Disk, Power
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
-BODIES = st.dictionaries(st.sampled_from(["effect", "digest", "result", "größe"]), st.text(max_size=8), max_size=3)
+BODIES = st.builds(lambda effect, evidence: outcome(effect) | {"evidence": evidence}, st.text(max_size=8), st.text())
+
+
+def outcome(effect: str) -> dict[str, str]:
+    return {"effect": effect, "result": "done", "evidence": "größe"}
 
 
 def chain(bodies: list[dict[str, str]]) -> list[bytes]:
     """A ledger with one record a body."""
     lines: list[bytes] = []
-    record: dict[str, Any] | None = None
+    record: Mapping[str, Any] | None = None
     for number, body in enumerate(bodies):
-        record = seal(record, "intent", body, NOW + timedelta(seconds=number))
+        record = seal(record, "outcome", body, NOW + timedelta(seconds=number))
         lines.append(line(record))
     return lines
 
 
-CHAIN = chain([{"effect": f"pypi/cog/1.2.0/{n}"} for n in range(5)])
+CHAIN = chain([outcome(f"pypi/cog/1.2.0/{n}") for n in range(5)])
 LEDGERS = st.lists(BODIES, min_size=1, max_size=6).map(chain)
 
 
@@ -108,7 +114,7 @@ def resealed(**changes: object) -> bytes:
 
 
 def test_a_resealed_record_does_not_fit_the_next_one() -> None:
-    assert_broken([resealed(body={}), *CHAIN[1:]], 1)
+    assert_broken([resealed(body=outcome("another")), *CHAIN[1:]], 1)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +122,13 @@ def test_a_resealed_record_does_not_fit_the_next_one() -> None:
     [
         pytest.param(resealed(schema="releaser.ledger/v2"), id="a newer schema"),
         pytest.param(resealed(seq=True), id="a number that is none"),
+        pytest.param(resealed(kind="run", body={"epoch": 2, "by": "somebody"}), id="a second run that is the first"),
+        pytest.param(
+            resealed(kind="intent", body={"effect": "a", "digest": "b", "epoch": 1}), id="an intent without a run"
+        ),
+        pytest.param(resealed(kind="intent", body=outcome("a")), id="the body of another kind"),
+        pytest.param(resealed(kind="rumour"), id="a kind that is none"),
+        pytest.param(resealed(body=outcome("a") | {"more": ""}), id="more than its kind says"),
         pytest.param(resealed(previous="1" * 64), id="another beginning"),
         pytest.param(CHAIN[0].replace(b'"seq":0', b'"seq":0.0'), id="the same value in another spelling"),
         pytest.param(CHAIN[0].replace(b'"seq":0', b'"seq":99999999999999999999'), id="a number without canonical form"),
@@ -144,3 +157,156 @@ def test_records_before_the_break_are_handed_out_first() -> None:
     assert [next(records)["seq"], next(records)["seq"]] == [0, 1]
     with pytest.raises(ConfigError):
         next(records)
+
+
+# A run's own ledger
+
+
+class Flaky(Disk):
+    """Loses answers and requests as it is told to, one for each `extend`; ``stale`` reads show less than there is."""
+
+    def __init__(self, *moods: str, stale: int = 0) -> None:
+        super().__init__(Power())
+        self.moods = list(moods)
+        self.stale = stale
+
+    def extend(self, after: int, lines: Sequence[bytes]) -> bool:
+        mood = self.moods.pop(0) if self.moods else "well"
+        if mood == "request lost":
+            raise ExternalError("unreachable", "no answer")
+        took = super().extend(after, lines)
+        if mood == "answer lost":
+            raise ExternalError("unreachable", "no answer")
+        return took
+
+    def read(self) -> Sequence[bytes]:
+        lines = super().read()
+        if self.stale:
+            self.stale -= 1
+            return lines[:-1]
+        return lines
+
+
+def opened(disk: Disk, holder: str = "run 1") -> Ledger:
+    return Ledger(disk, Clock(Power()), holder)
+
+
+def claimed(disk: Disk, holder: str = "run 1") -> Ledger:
+    found = opened(disk, holder)
+    found.claim()
+    return found
+
+
+def effects(disk: Disk) -> list[str]:
+    return [r["body"]["effect"] for r in disk.records if r["kind"] == "outcome"]
+
+
+def test_every_claim_is_an_epoch_of_its_own() -> None:
+    disk = Disk(Power())
+    assert [claimed(disk, name).epoch for name in ("a", "b", "c")] == [1, 2, 3]
+    assert [r["body"]["by"] for r in disk.records] == ["a", "b", "c"]
+
+
+def test_a_claim_takes_in_what_was_recorded_since_the_ledger_was_read() -> None:
+    disk = Disk(Power())
+    late = opened(disk, "late")
+    claimed(disk, "early").append([("outcome", outcome("a"))])
+    late.claim()
+    assert late.epoch == 2
+    assert [r["kind"] for r in late.entries()] == ["run", "outcome", "run"]
+
+
+def test_a_run_that_was_superseded_records_nothing_more() -> None:
+    disk = Disk(Power())
+    first = claimed(disk, "first")
+    second = claimed(disk, "second")
+    for _ in range(2):
+        with pytest.raises(WaitingError) as caught:
+            first.append([("outcome", outcome("of the first"))])
+        assert (caught.value.code, caught.value.found) == ("run-superseded", "run 2 of it")
+    second.append([("outcome", outcome("of the second"))])
+    assert effects(disk) == ["of the second"]
+
+
+def test_a_batch_is_recorded_whole_and_in_order() -> None:
+    disk = Disk(Power())
+    ledger = claimed(disk)
+    ledger.append([("outcome", outcome(name)) for name in "abc"])
+    ledger.append([])
+    assert effects(disk) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("mood", ["request lost", "answer lost"])
+def test_what_is_lost_on_the_way_is_settled_by_reading(mood: str) -> None:
+    disk = Flaky("well", mood, mood, mood)
+    ledger = claimed(disk)
+    ledger.append([("outcome", outcome("a")), ("outcome", outcome("b"))])
+    ledger.append([("outcome", outcome("c"))])
+    assert effects(disk) == ["a", "b", "c"]
+
+
+def test_a_lost_claim_is_not_taken_for_anothers() -> None:
+    disk = Flaky("answer lost")
+    assert claimed(disk).epoch == 1
+    assert len(disk.lines) == 1
+
+
+def test_a_lost_answer_behind_which_another_run_came_is_superseded() -> None:
+    disk = Flaky("well", "answer lost")
+    first = claimed(disk, "first")
+    read = disk.read
+    disk.read = lambda: (claimed(Shared(disk), "second"), read())[1]  # type: ignore[method-assign]  # it comes between
+    with pytest.raises(WaitingError):
+        first.append([("outcome", outcome("a"))])
+    assert effects(disk) == ["a"]
+
+
+class Shared(Disk):
+    """Another process's hold of the same lines."""
+
+    def __init__(self, disk: Disk) -> None:
+        super().__init__(Power())
+        self.lines = disk.lines
+        self._disk = disk
+
+    def extend(self, after: int, lines: Sequence[bytes]) -> bool:
+        took = super().extend(after, lines)
+        self._disk.lines = self.lines
+        return took
+
+
+def test_a_store_that_never_answers_stops_the_run() -> None:
+    disk = Flaky(*["request lost"] * 20)
+    with pytest.raises(ExternalError) as caught:
+        claimed(disk)
+    assert (caught.value.code, disk.lines) == ("ledger-unanswered", [])
+
+
+def test_a_stale_read_is_asked_again() -> None:
+    disk = Flaky("well", "answer lost", stale=0)
+    ledger = claimed(disk)
+    disk.stale = 2
+    ledger.append([("outcome", outcome("a"))])
+    assert effects(disk) == ["a"]
+
+
+def test_a_torn_line_is_dropped_and_the_next_run_says_so() -> None:
+    disk = Disk(Power())
+    claimed(disk).append([("outcome", outcome("a"))])
+    disk.lines.append(b'{"half a rec')
+    with pytest.raises(ConfigError):
+        assert disk.records
+    second = claimed(disk, "second")
+    assert [r["kind"] for r in disk.records] == ["run", "outcome", "run"]
+    assert disk.records[-1]["body"] == {"epoch": 2, "by": "second", "dropped": '{"half a rec'}
+    second.append([("outcome", outcome("b"))])
+    assert effects(disk) == ["a", "b"]
+
+
+def test_records_that_change_under_a_run_stop_it() -> None:
+    disk = Disk(Power())
+    ledger = claimed(disk)
+    disk.lines = chain([outcome("forged"), outcome("too")])
+    with pytest.raises(ConfigError) as caught:
+        ledger.append([("outcome", outcome("a"))])
+    assert caught.value.code == "ledger-broken"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from releaser.engine import survey
 from releaser.engine.ports import RepositoryFacts
 from releaser.model.artifact import Kind
@@ -12,9 +10,9 @@ from tests.cases import file
 from tests.world import World
 
 
-def test_two_files_that_a_registry_lists_under_one_name_are_objected_to(tmp_path: Path) -> None:
+def test_two_files_that_a_registry_lists_under_one_name_are_objected_to() -> None:
     """One of them would be published and the other one refused, after the first write and by chance."""
-    world = World(tmp_path, RepositoryFacts(7, "harbor/cog", "main"), Person(id=1, login="pipeline[bot]"))
+    world = World(RepositoryFacts(7, "harbor/cog", "main"), Person(id=1, login="pipeline[bot]"))
     files = [file(name, Kind.CRATE, "coglet", "1.2.0") for name in ("coglet-1.2.0.crate", "coglet-again.crate")]
     names = tuple(f.artifact.name for f in files)
     target = PlannedPublication(

@@ -54,7 +54,7 @@ def test_an_approval_that_expired_can_be_given_again(scene: Scene) -> None:
     scene.vote(FIRST)
     scene.later(hours=72)
     scene.vote(SECOND)
-    assert scene.look().state is State.DRAFTED
+    assert scene.look().state is State.EXPIRED
     assert scene.vote(FIRST)
     assert len(records(scene)) == 2
     assert scene.publish().state is State.RELEASED

@@ -30,7 +30,19 @@ from releaser.model.status import StatusReport
 from tests.faces.stage import Ran, Stage, run, succeed
 
 GOLDEN = Path(__file__).parent / "golden"
-GATES = {"tag", "branch", "lockstep", "checks", "artifacts", "archive", "metadata", "limits", "approval", "world"}
+GATES = {
+    "tag",
+    "branch",
+    "lockstep",
+    "checks",
+    "artifacts",
+    "archive",
+    "metadata",
+    "limits",
+    "freeze",
+    "approval",
+    "world",
+}
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +175,7 @@ def test_a_plan_says_everything_offline_that_it_can_without_a_network(ready: Sta
     plan = succeed(ready.plan("--offline", "--format", "json")).json()
     assert len(ready.world.journal.calls()) == before
     statuses = {row["name"]: row["status"] for row in plan["gates"]}
-    assert {name for name, status in statuses.items() if status == "skip"} == {"checks", "approval", "world"}
+    assert {name for name, status in statuses.items() if status == "skip"} == {"checks", "freeze", "approval", "world"}
 
 
 def test_a_tag_can_be_planned_before_it_is_made(ready: Stage) -> None:
@@ -304,17 +316,24 @@ def test_the_policy_schema_knows_the_registries_package_managers_and_their_setti
 
 def test_a_ledger_is_shown_and_verified_and_an_edit_is_found(approved: Stage) -> None:
     succeed(approved.publish())
-    shown = succeed(alone("ledger", "show", str(approved.ledger))).out.splitlines()
+    shown = succeed(alone("ledger", "show", approved.tag, "--ledger", str(approved.ledger))).out.splitlines()
     assert [line.split()[0] for line in shown] == [str(n) for n in range(len(shown))]
-    verified = succeed(alone("ledger", "verify", str(approved.ledger))).out
+    verified = succeed(alone("ledger", "verify", approved.tag, "--ledger", str(approved.ledger))).out
     assert re.fullmatch(rf"{len(shown)} records, unbroken; head [0-9a-f]{{64}}\n", verified)
+    head = verified.split()[-1]
+    anchored = ("ledger", "verify", approved.tag, "--ledger", str(approved.ledger), "--head", head)
+    assert succeed(alone(*anchored)).out == verified
+    cut = approved.ledger.read_bytes().splitlines(keepends=True)[:-1]
+    approved.ledger.write_bytes(b"".join(cut))
+    assert alone(*anchored).code == Exit.USAGE
+    assert "ledger-cut" in alone(*anchored).err
     lines = approved.ledger.read_bytes().splitlines(keepends=True)
-    lines[2] = lines[2].replace(b"sha256:", b"sha256;")
+    lines[1] = lines[1].replace(b"sha256:", b"sha256;")
     approved.ledger.write_bytes(b"".join(lines))
-    broken = alone("ledger", "verify", str(approved.ledger))
+    broken = alone("ledger", "verify", approved.tag, "--ledger", str(approved.ledger))
     assert broken.code == Exit.USAGE
-    assert f"{approved.ledger}:3" in broken.err
-    assert alone("ledger", "show", str(approved.ledger)).out == ""
+    assert f"{approved.ledger}:2" in broken.err
+    assert alone("ledger", "show", approved.tag, "--ledger", str(approved.ledger)).out == ""
 
 
 # -- processes ----------------------------------------------------------------------------------------------------

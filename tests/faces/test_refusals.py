@@ -561,8 +561,8 @@ TAGGED = [
         REPOSITORY, "Bad credentials", "", "GITHUB_TOKEN", environ={"GITHUB_TOKEN": "ghp_" + "0" * 36},
     ),
     Refused(
-        "a ledger that is not there", "ledger verify {home}/none.jsonl", Exit.USAGE, "ledger-unreadable",
-        "none.jsonl", "No such file", "a ledger file", "releaser publish",
+        "a ledger that is not there", "ledger verify {tag} --ledger {home}/none.jsonl", Exit.USAGE, "ledger-missing",
+        "none.jsonl", "no record", "what a run", "--ledger",
     ),
     Refused(
         "a number of seconds that is none", PUBLISH + " --poll soon", Exit.USAGE, "usage",
@@ -744,7 +744,7 @@ APPROVED = [
     ),
     Refused(
         "publication with a ledger that was edited", PUBLISH, Exit.USAGE, "ledger-broken",
-        "ledger.jsonl:1", "no record", "a ledger record", "keep the file", lambda s: s.ledger.write_text("{}\n"),
+        "ledger.jsonl:1", "no record", "a ledger record", "keep it", lambda s: s.ledger.write_text("{}\n"),
     ),
 ]  # fmt: skip
 

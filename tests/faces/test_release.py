@@ -404,7 +404,8 @@ def test_a_job_is_told_the_state_it_ended_with(approved: Stage) -> None:
     outputs = approved.home / "outputs"
     ran: Ran = approved.publish(GITHUB_ACTIONS="true", GITHUB_OUTPUT=str(outputs))
     assert ran.code == Exit.DONE, ran.said
-    assert values(outputs) == {"state": "released", "digest": approved.digest}
+    head = json.loads(approved.ledger.read_text().splitlines()[-1])["hash"]
+    assert values(outputs) == {"state": "released", "digest": approved.digest, "ledger": head}
 
 
 def test_the_repository_is_the_one_the_job_names(approved: Stage) -> None:

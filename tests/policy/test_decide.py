@@ -11,7 +11,19 @@ from releaser.policy.case import Row
 from releaser.policy.decide import RULES, settle, verdict
 from tests.cases import FULL, case, entry, file, full_files, shelf, source, tag_object
 
-GATES = ["tag", "branch", "lockstep", "checks", "artifacts", "archive", "metadata", "limits", "approval", "world"]
+GATES = [
+    "tag",
+    "branch",
+    "lockstep",
+    "checks",
+    "artifacts",
+    "archive",
+    "metadata",
+    "limits",
+    "freeze",
+    "approval",
+    "world",
+]
 ROW = Row("any", "thing")
 PASS, FAIL, WAIT, SKIP = ROW.passed("yes"), ROW.fail("no"), ROW.wait("soon"), ROW.skip("not asked")
 

@@ -825,6 +825,7 @@ READS: dict[str, Read] = {
         "acme", "widget", rest.git.get_ref("acme", "widget", "heads/main").parsed_data.object_.sha
     ),
     "commit": lambda rest, _: rest.repos.get_commit("acme", "widget", "main"),
+    "commits": lambda rest, _: rest.repos.list_commits("acme", "widget", per_page=1),
     "compare": lambda rest, _: rest.repos.compare_commits("acme", "widget", "main...bump"),
     "branches": lambda rest, _: rest.repos.list_branches("acme", "widget"),
     "file": lambda rest, _: rest.repos.get_content("acme", "widget", "README.md"),

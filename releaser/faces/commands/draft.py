@@ -15,6 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.tag(parser)
     shared.forge(parser)
     shared.artifacts(parser, required=True)
+    shared.ledger(parser)
     parser.add_argument("--manifest", metavar="FILE", help="release.json (default: the one in the artifacts folder)")
     shared.output(parser, "text", "json")
 
@@ -22,6 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Create or complete the draft. Files are hashed again; other bytes than the manifest's go nowhere."""
     from releaser.engine.draft import draft, wanted_assets
+    from releaser.engine.reconcile import publish
+    from releaser.engine.run import Patience
+    from releaser.engine.view import Subject, look
     from releaser.faces import action, render
     from releaser.faces.log import reporter
     from releaser.faces.notes import notes
@@ -75,6 +79,13 @@ def run(options: argparse.Namespace) -> int:
     wiring = Wiring(reporter(options.log_format), options.repository or manifest.repository.name)
     with wiring.outside() as outside:
         release = draft(outside, manifest, files, notes(manifest))
+        if release.draft and not manifest.draft:
+            subject = Subject(options.tag, wiring.read_policy, wiring.known)
+            with wiring.ledger(options.ledger, options.tag) as ledger:
+                result = publish(outside, ledger, subject, Patience(), look(outside, subject))
+            for problem in result.problems:
+                raise problem
+            release = result.view.candidate.release
     action.outputs(os.environ, {"digest": manifest.digest(), "url": release.url})
     if options.format == "json":
         print(render.as_json(manifest))

@@ -4,33 +4,50 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from releaser.errors import ConfigError, Exit
+from releaser.faces import options as shared
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("do", choices=("show", "verify"), help="print the records, or only check the chain")
-    parser.add_argument("file", metavar="FILE", help="the ledger that `releaser publish` wrote")
+    shared.tag(parser)
+    shared.forge(parser)
+    shared.ledger(parser)
+    parser.add_argument(
+        "--head", metavar="HASH", help="the hash that an earlier run printed: its record must still be there"
+    )
+    shared.logs(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Check every record's hash and number; a broken chain ends with exit code 2 and the record's line."""
     from releaser.engine.ledger import verify
-    from releaser.faces.log import shown
+    from releaser.faces.log import reporter, shown
+    from releaser.faces.where import repository
+    from releaser.faces.wire import Wiring
 
-    try:
-        lines = Path(options.file).read_bytes().splitlines(keepends=True)
-    except OSError as error:
+    wiring = Wiring(reporter(options.log_format), repository(options) if not options.ledger else options.repository)
+    where, lines = wiring.records(options.ledger, options.tag)
+    if not lines:
         raise ConfigError(
-            "ledger-unreadable",
-            "the ledger cannot be read",
-            object=options.file,
-            found=error.strerror or str(error),
-            wanted="a ledger file",
-            hint="name the file that `releaser publish --ledger FILE` wrote",
-        ) from error
-    records = list(verify(lines, options.file))
+            "ledger-missing",
+            f"nothing is on record of {options.tag} there",
+            object=where,
+            found="no record",
+            wanted="what a run of `releaser publish` has recorded",
+            hint="give --ledger (and --repository) as that run was given it; a run prints where its ledger is",
+        )
+    records = list(verify(lines, where))
+    if options.head and not any(r["hash"].startswith(options.head) for r in records):
+        raise ConfigError(
+            "ledger-cut",
+            "records are missing at the end of the ledger, or it was written anew",
+            object=where,
+            found=f"{len(records)} records, none with this hash",
+            wanted=options.head,
+            hint="find out who changed it; what is out is shown by: releaser status " + options.tag,
+        )
     if options.do == "show":
         for record in records:
             at, kind = shown(str(record["at"])), shown(str(record["kind"]))

@@ -12,7 +12,7 @@ from releaser.faces import options as shared
 def configure(parser: argparse.ArgumentParser) -> None:
     shared.tag(parser)
     shared.forge(parser)
-    parser.add_argument("--ledger", metavar="FILE", help="where the record is kept (default: below XDG_STATE_HOME)")
+    shared.ledger(parser)
     parser.add_argument(
         "--poll", type=shared.seconds, default=2.0, metavar="SECONDS", help="between two looks (default: 2)"
     )
@@ -35,8 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the plan, converge, print what the world shows then; the exit code is the worst problem's."""
-    from releaser.engine.reconcile import Patience, publish
+    from releaser.engine.reconcile import publish
     from releaser.engine.report import report
+    from releaser.engine.run import Patience
     from releaser.engine.view import Subject, look
     from releaser.faces import action, render
     from releaser.faces.log import reporter
@@ -47,11 +48,12 @@ def run(options: argparse.Namespace) -> int:
     wiring = Wiring(reporter(options.log_format), repository(options))
     subject = Subject(options.tag, wiring.read_policy, wiring.known, action.published(os.environ))
     patience = Patience(poll=options.poll, refused=3 * options.poll, settle=options.settle, visible=options.wait)
-    with wiring.ledger(options.ledger, options.tag) as ledger, wiring.outside(ledger) as outside:
+    with wiring.ledger(options.ledger, options.tag) as ledger, wiring.outside() as outside:
         before = look(outside, subject)
         if options.format == "text":
             render.plan_text(before.plan, render.console())
-        result = publish(outside, subject, patience, before)
+        result = publish(outside, ledger, subject, patience, before)
+        wiring.reporter.say("ledger", where=ledger.where, records=ledger.length, head=ledger.head)
         done = report(result.view, result.state, result.problems)
     if options.format == "json":
         print(render.as_json(done))
@@ -60,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
         render.status_text(done, render.console())
     if action.is_job(os.environ):
         action.summary(os.environ, render.status_markdown(done))
-        action.outputs(os.environ, {"state": done.state, "digest": done.manifest})
+        action.outputs(os.environ, {"state": done.state, "digest": done.manifest, "ledger": ledger.head})
     for problem in result.problems:
         raise problem
     return Exit.DONE if done.state == "released" else Exit.WAITING

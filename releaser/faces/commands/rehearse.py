@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from releaser.errors import ConfigError, Exit
 from releaser.faces import options as shared
+from releaser.faces.operator import Operator, say
 
 if TYPE_CHECKING:
+    from releaser.rehearsal.chaos import Moment
     from releaser.rehearsal.sample import Sample
+    from releaser.rehearsal.server import Fault
     from releaser.rehearsal.world import World
+
+T = TypeVar("T")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +37,45 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prepare", action="store_true", help="stop before the release: the world is up and the commands are yours"
     )
+    parser.add_argument(
+        "--crash-at",
+        metavar="STEP[:N][:before]",
+        type=_crash,
+        action="append",
+        default=[],
+        help="kill the command right after (or before) the Nth request of a step, and run it again; repeatable",
+    )
+    parser.add_argument(
+        "--fault",
+        metavar="NAME@STEP[:N]",
+        type=_fault,
+        action="append",
+        default=[],
+        help="let the Nth request of a step go wrong; repeatable",
+    )
+    parser.add_argument(
+        "--race", metavar="N", type=int, choices=(2, 3, 4), default=1, help="start N publish jobs at once (2 to 4)"
+    )
+    parser.add_argument("--list-steps", action="store_true", help="list the steps and faults that have a name, and end")
+
+
+def _crash(text: str) -> Moment:
+    from releaser.rehearsal import chaos
+
+    return _understood(chaos.moment, text)
+
+
+def _fault(text: str) -> Fault:
+    from releaser.rehearsal import chaos
+
+    return _understood(chaos.fault, text)
+
+
+def _understood(parse: Callable[[str], T], text: str) -> T:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def run(options: argparse.Namespace) -> int:
@@ -42,6 +84,12 @@ def run(options: argparse.Namespace) -> int:
     from releaser.rehearsal import sample
     from releaser.rehearsal.world import World
 
+    if options.list_steps:
+        _list_steps()
+        return Exit.DONE
+    tricks = bool(options.crash_at or options.fault or options.race > 1)
+    if options.prepare and tricks:
+        options.refuse("--prepare runs no command that --crash-at, --fault or --race could be about")
     version = Version.parse(options.version)
     if shutil.which("git") is None:
         raise ConfigError(
@@ -59,14 +107,18 @@ def run(options: argparse.Namespace) -> int:
         root = _folder(options.dir) if options.dir else Path(temporary)
         with World(root) as world:
             world.lag(options.lag)
-            project = sample.settle(world, version)
-            _say(f"a forge, an identity provider, three registries and a feed are up on loopback; world in {root}")
-            _say(f"{sample.REPOSITORY} was tagged {project.tag}; its artifacts are in {project.artifacts}")
+            wanted = [moment.step.name for moment in options.crash_at] + [fault.operation for fault in options.fault]
+            project = sample.settle(world, version, proposing=any("pull-request" in name for name in wanted))
+            say(f"a forge, an identity provider, three registries and a feed are up on loopback; world in {root}")
+            say(f"{sample.REPOSITORY} was tagged {project.tag}; its artifacts are in {project.artifacts}")
             environments = _environments(world, project)
-            code = Exit.DONE if options.prepare else _release(project)
-            if code == Exit.DONE and not options.prepare:
+            code: int = Exit.DONE
+            if not options.prepare:
+                with Operator(world, project, options.crash_at, options.fault, options.race) as operator:
+                    code = _release(operator, project, options.lag, tricks)
+            if code == Exit.DONE and not options.prepare and not tricks:
                 if not options.keep:
-                    _say("\nthis world ends here; `releaser rehearse --keep` leaves one up to try its install commands")
+                    say("\nthis world ends here; `releaser rehearse --keep` leaves one up to try its install commands")
                 _picture(world, project)
             if options.keep or options.prepare:
                 _instructions(environments, project)
@@ -107,7 +159,7 @@ def _folder(name: str) -> Path:
     return folder
 
 
-def _release(project: Sample) -> int:
+def _release(operator: Operator, project: Sample, lag: float, tricks: bool) -> int:
     """The commands of a release, each as a process of its own, as the one who would run it."""
     manifest = project.artifacts / "release.json"
     contributor = {
@@ -115,36 +167,33 @@ def _release(project: Sample) -> int:
         "GITHUB_REPOSITORY": project.job["GITHUB_REPOSITORY"],
     }
     dist, tag = str(project.artifacts), project.tag
-    code = _run("contributor", contributor, project, "plan", tag, "--artifacts", dist)
-    code = code or _run("tag job", project.job, project, "assemble", tag, "--artifacts", dist)
-    code = code or _run("tag job", project.job, project, "draft", tag, "--artifacts", dist)
-    if code or not json.loads(manifest.read_bytes())["draft"]:
+    # What does not show within this time after an answer that never came is not there, in this world; hence shorter.
+    publish = ("publish", tag, "--ledger", "forge", "--poll", "0.2", *(("--settle", f"{lag + 3:g}") if tricks else ()))
+    code = operator.run("contributor", contributor, "plan", tag, "--artifacts", dist)
+    code = code or operator.run("tag job", project.job, "assemble", tag, "--artifacts", dist)
+    code = code or operator.run("tag job", project.job, "draft", tag, "--artifacts", dist)
+    if code:
         return code
-    from releaser.model.document import sha256
+    if json.loads(manifest.read_bytes())["draft"]:
+        from releaser.model.document import sha256
 
-    digest = sha256(manifest.read_bytes())
-    for login, environment in project.reviewers.items():
-        code = code or _run(login, environment, project, "approve", tag, "--digest", digest)
-    ledger = str(project.checkout.parent / "ledger.jsonl")
-    publish = ("publish", tag, "--ledger", ledger, "--poll", "0.2")
-    return code or _run("publish job", project.job, project, *publish)
+        digest = sha256(manifest.read_bytes())
+        for login, environment in project.reviewers.items():
+            code = code or operator.run(login, environment, "approve", tag, "--digest", digest)
+        code = code or operator.publish(project.job, *publish)
+    return code or (operator.verdict(project.job, *publish) if tricks else code)
 
 
-def _run(who: str, environment: Mapping[str, str], project: Sample, *arguments: str) -> int:
-    from releaser.faces.action import LONG_LIVED
+def _list_steps() -> None:
+    """The words for `--crash-at` and `--fault`."""
+    from releaser.rehearsal.chaos import STEPS, TROUBLES
 
-    _say(f"\n[{who}] $ releaser {shlex.join(arguments)}")
-    real = (
-        "GITHUB_",
-        "GH_",
-        "ACTIONS_",
-        "RELEASER_",
-        "CHOCOLATEY_",
-        *LONG_LIVED,
-    )  # nothing of the real world has a part in it
-    keep = {k: v for k, v in os.environ.items() if not k.startswith(real)}
-    command = [sys.executable, "-m", "releaser", *arguments]
-    return subprocess.run(command, cwd=project.checkout, env={**keep, **environment}, check=False).returncode
+    say("steps, for --crash-at STEP[:N][:before] and --fault NAME@STEP[:N]")
+    for step in STEPS.values():
+        say(f"  {step.name:<14}{step.about}")
+    say("\nfaults, for --fault NAME@STEP[:N]")
+    for trouble in TROUBLES.values():
+        say(f"  {trouble.name:<14}{trouble.about}")
 
 
 def _picture(world: World, project: Sample) -> None:
@@ -209,19 +258,15 @@ def _environments(world: World, project: Sample) -> Mapping[str, Path]:
 
 
 def _instructions(environments: Mapping[str, Path], project: Sample) -> None:
-    _say("\nthe world is up; in another terminal:")
-    _say(f"  cd {shlex.quote(str(project.checkout))}")
+    say("\nthe world is up; in another terminal:")
+    say(f"  cd {shlex.quote(str(project.checkout))}")
     for name, file in environments.items():
-        _say(f"  . {shlex.quote(str(file))}    # to act as {name}")
-    _say("Ctrl-C here ends it")
+        say(f"  . {shlex.quote(str(file))}    # to act as {name}")
+    say("Ctrl-C here ends it")
 
 
 def _until_interrupted() -> None:
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
-        _say("")
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
+        say("")

@@ -12,13 +12,16 @@ from releaser.faces import options as shared
 def configure(parser: argparse.ArgumentParser) -> None:
     shared.tag(parser)
     shared.forge(parser)
+    shared.ledger(parser)
     shared.output(parser, "text", "json", "markdown")
 
 
 def run(options: argparse.Namespace) -> int:
     """Read everything, change nothing; exit 0 when released, 4 while on the way, 3 or 6 when stopped."""
+    from releaser.engine.intents import ended
+    from releaser.engine.ledger import verify
     from releaser.engine.report import report
-    from releaser.engine.states import State
+    from releaser.engine.states import State, outlook
     from releaser.engine.view import Subject, look
     from releaser.faces import action, render
     from releaser.faces.log import reporter
@@ -27,9 +30,11 @@ def run(options: argparse.Namespace) -> int:
 
     wiring = Wiring(reporter(options.log_format), repository(options))
     subject = Subject(options.tag, wiring.read_policy, wiring.known, action.published(os.environ))
+    where, lines = wiring.records(options.ledger, options.tag)
     with wiring.outside() as outside:
         view = look(outside, subject)
-    shown = report(view, view.state)
+    state = outlook(view.state, ended(verify(lines, where)))
+    shown = report(view, state)
     if options.format == "json":
         print(render.as_json(shown))
     elif options.format == "markdown":
@@ -37,4 +42,4 @@ def run(options: argparse.Namespace) -> int:
     else:
         render.status_text(shown, render.console())
     codes = {State.RELEASED: Exit.DONE, State.REJECTED: Exit.REFUSED, State.VOIDED: Exit.REFUSED}
-    return codes.get(view.state, Exit.CONFLICT if view.state is State.NEEDS_HUMAN else Exit.WAITING)
+    return codes.get(state, Exit.CONFLICT if state in (State.NEEDS_HUMAN, State.BURNED) else Exit.WAITING)

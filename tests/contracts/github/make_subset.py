@@ -61,6 +61,7 @@ OPERATIONS = frozenset(
         "repos/get-release-asset",
         "repos/get-release-by-tag",
         "repos/list-branches",
+        "repos/list-commits",
         "repos/list-release-assets",
         "repos/list-releases",
         "repos/update-release",

@@ -15,7 +15,7 @@ import pytest
 
 from releaser.adapters.github_rest import AGENT
 from releaser.rehearsal.github import GitHub
-from releaser.rehearsal.server import Request, Response
+from releaser.rehearsal.server import Call, Request, Response
 from tests.contracts.github.openapi import Answered, Description, Drift, Sent
 
 OUTSIDE = {
@@ -49,12 +49,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "hostile(why): lets the rehearsal's GitHub answer what GitHub never would")
     answer = GitHub.answer
 
-    def witnessed(self: GitHub, request: Request) -> tuple[str, Response, bool]:
-        operation, response, drop = answer(self, request)
-        found = check(operation, request, response)
+    def witnessed(self: GitHub, request: Request) -> tuple[Call, Response | None]:
+        call, response = answer(self, request)
+        found = check(call.operation, request, response) if response else []
         with _lock:
             _drifts.extend(found)
-        return operation, response, drop
+        return call, response
 
     patch = pytest.MonkeyPatch()
     patch.setattr(GitHub, "answer", witnessed)

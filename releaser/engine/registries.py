@@ -1,0 +1,347 @@
+"""Registries: every publication sent in dependency order, each file once, and looked for until consumers see it.
+
+A wave is everything that may be sent now. Its intents are recorded in one go before it, its answers in one go after.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from releaser.engine import survey
+from releaser.engine.intents import Ending
+from releaser.engine.ledger import Entry
+from releaser.engine.ports import Clock, Credential, Fetched, Identity, Receipt, Registry, Sent
+from releaser.engine.run import Run
+from releaser.engine.states import has_begun, is_complete, is_conflict
+from releaser.errors import ConflictError, ExternalError, ReleaserError, WaitingError
+from releaser.model.artifact import Artifact
+from releaser.model.facts import Presence, Shelf, Unobserved
+from releaser.model.manifest import PlannedPublication
+from releaser.policy.world import action_for
+
+_UNSEEN = Unobserved("not looked for")
+_FRESH = 300.0
+"""Seconds for which a right is used before another one is asked for: a third of the shortest life (PyPI's)."""
+_LAPSED = 600.0
+"""Seconds after which a refusal may mean no more than that the right has lapsed."""
+
+
+def effect(publication: PlannedPublication, name: str) -> str:
+    """The key of one irreversible write: at most one accepted write ever happens under it."""
+    return f"{publication.registry}/{publication.package}/{publication.version}/{name}"
+
+
+def shown(
+    publication: PlannedPublication, shelf: Shelf | Unobserved, artifacts: Mapping[str, Artifact]
+) -> Iterator[Ending]:
+    """The ends of the writes whose files a registry shows, with our digest or with another one."""
+    for name, presence in shelf.files.items() if isinstance(shelf, Shelf) else ():
+        if presence is Presence.SAME:
+            yield Ending(effect(publication, name), "done", f"sha256:{artifacts[name].sha256}")
+        elif presence is Presence.DIFFERENT:
+            yield Ending(effect(publication, name), "conflict", "other bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """The files of a publication that are to be sent now; the first one ahead of the others where it is to *open*.
+
+    The first file makes the release at the registry and fixes its metadata: where it is refused, nothing else is out.
+    """
+
+    publication: PlannedPublication
+    artifacts: Sequence[Artifact]
+    opens: bool
+
+
+@dataclass(slots=True)
+class _Sent:
+    """What came of a step: the answer to each file that left, and what kept the others back."""
+
+    answers: dict[str, Receipt] = field(default_factory=dict)
+    denied: ReleaserError | None = None
+    problem: ReleaserError | None = None
+
+
+class Publications:
+    """The publications of one run: which are done, which failed, and which may be sent now."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.done: set[str] = set()
+        self.failed: set[str] = set()
+        self._waited: set[str] = set()
+        self._turns: dict[str, list[float]] = defaultdict(list)
+        self._visible: Mapping[str, Shelf | Unobserved] = {}
+
+    def converge(self) -> set[str]:
+        """Publish until every target is visible, refused, or held back by one that is; those that are visible."""
+        clock, patience = self.run.outside.clock, self.run.patience
+        deadline = clock.elapsed() + patience.visible
+        while ready := self._ready():
+            shelves = self._look(ready)
+            moved = self._take_in(ready, shelves)
+            steps = self._steps(ready, shelves)
+            moved = self._send(steps) or moved
+            if moved:
+                deadline = clock.elapsed() + patience.visible
+            elif clock.elapsed() >= deadline:
+                self._give_up(self._ready(), shelves)
+                break
+            elif not steps:
+                self._say_waiting(shelves)
+                clock.sleep(patience.poll)
+        return self.done
+
+    def _ready(self) -> list[PlannedPublication]:
+        return [
+            p
+            for p in self.run.manifest.publications
+            if p.id not in self.done | self.failed and self.done.issuperset(p.needs)
+        ]
+
+    def _look(
+        self, publications: Sequence[PlannedPublication], *, visible: bool = False
+    ) -> dict[str, Shelf | Unobserved]:
+        outside = self.run.outside
+        return survey.shelves(outside.registries, outside.workers, publications, self.run.artifacts, visible=visible)
+
+    def _take_in(self, ready: Sequence[PlannedPublication], shelves: Mapping[str, Shelf | Unobserved]) -> bool:
+        """Note what the registries now show; True when a publication is finished either way."""
+        self.run.begun = self.run.begun or has_begun(shelves)
+        self._visible = visible = self._look([p for p in ready if is_complete(shelves[p.id])], visible=True)
+        before = len(self.done) + len(self.failed)
+        for publication in ready:
+            self.run.intents.close(shown(publication, shelves[publication.id], self.run.artifacts))
+            for shelf in (shelves[publication.id], visible.get(publication.id, _UNSEEN)):
+                if isinstance(shelf, Shelf) and is_conflict(shelf):
+                    self._fail(publication, _conflict(publication, shelf))
+            if publication.id not in self.failed and is_complete(visible.get(publication.id, _UNSEEN)):
+                self.done.add(publication.id)
+                self.run.say("visible", publication=publication.id, registry=publication.registry)
+        return len(self.done) + len(self.failed) > before
+
+    # What to send
+
+    def _steps(self, ready: Sequence[PlannedPublication], shelves: Mapping[str, Shelf | Unobserved]) -> list[_Step]:
+        """The files to send now: absent at their registry, and not on their way."""
+        steps: list[_Step] = []
+        intents = self.run.intents
+        for publication in ready:
+            shelf = shelves[publication.id]
+            if publication.id not in self.failed and isinstance(shelf, Shelf):
+                due = [n for n, p in shelf.files.items() if p is Presence.ABSENT and self._may_send(publication, n)]
+                keys = {n: effect(publication, n) for n in shelf.files}
+                opens = not (has_begun({publication.id: shelf}) or any(map(intents.accepted, keys.values())))
+                if opens and (under_way := [n for n in keys if intents.is_open(keys[n])]):
+                    due = [n for n in due if n in under_way][:1]
+                if due and publication.id not in self.failed and self._take_turn(publication.registry):
+                    steps.append(_Step(publication, [self.run.artifacts[n] for n in due], opens))
+        return steps
+
+    def _take_turn(self, registry: str) -> bool:
+        """Whether the registry's rate limit has room for one more version now, which then counts."""
+        pace, sent = self.run.subject.registries[registry].pace, self._turns[registry]
+        now = self.run.outside.clock.elapsed()
+        if pace is not None and sent and len(sent) >= pace.burst + (now - sent[0]) // pace.interval.total_seconds():
+            return False
+        sent.append(now)
+        return True
+
+    def _may_send(self, publication: PlannedPublication, name: str) -> bool:
+        """Whether an absent file may be sent (again). An accepted one is waited for, a refused one not resent."""
+        key, intents = effect(publication, name), self.run.intents
+        if not intents.may_send(key):
+            return False
+        receipt = intents.last_word(key)
+        if receipt is not None:
+            result = "burned" if receipt.sent is Sent.TAKEN else receipt.sent
+            intents.close([Ending(key, result, receipt.detail)])
+            self._fail(publication, _refusal(publication, name, receipt))
+        return receipt is None
+
+    # Sending
+
+    def _send(self, steps: Sequence[_Step]) -> bool:
+        """Send a wave: bytes hashed, intents on record, and then each step by itself. True when a file was accepted.
+
+        Raises what must stop the whole run, once every answer is on record.
+        """
+        if not steps:
+            return False
+        run = self.run
+        wanted = [a for step in steps for a in step.artifacts]
+        files = dict(zip((a.name for a in wanted), run.outside.workers.map(self._fetched, wanted), strict=True))
+        meant = {effect(s.publication, a.name): f"sha256:{a.sha256}" for s in steps for a in s.artifacts}
+        run.intents.begin(meant)
+        sent = run.outside.workers.map(lambda step: self._send_step(step, files), steps)
+        answers = {key: receipt for one in sent for key, receipt in one.answers.items()}
+        run.intents.answered(answers)
+        run.intents.close(Ending(key, "unsent") for key in meant if key not in answers)
+        for step, one in zip(steps, sent, strict=True):
+            if one.denied is not None:
+                self._fail(step.publication, one.denied)
+        for problem in (one.problem for one in sent if one.problem is not None):
+            raise problem
+        return any(receipt.sent is Sent.ACCEPTED for receipt in answers.values())
+
+    def _send_step(self, step: _Step, files: Mapping[str, Fetched]) -> _Sent:
+        """Send each file of a step once, side by side, with the gates read again and a fresh right."""
+        outside, publication = self.run.outside, step.publication
+        registry, sent = outside.registries[publication.registry], _Sent()
+        try:
+            self.run.guard()
+        except ReleaserError as error:
+            sent.problem = error
+            return sent
+        rights = _Rights(registry, publication.package, outside.identity, outside.clock)
+
+        def send(artifact: Artifact) -> bool:
+            key = effect(publication, artifact.name)
+            try:
+                right, asked = rights.current()
+            except ReleaserError as error:
+                sent.denied = error
+                return False
+            try:
+                with outside.reporter.transfer(f"{artifact.name} → {publication.registry}", artifact.size) as progress:
+                    receipt = registry.publish(publication, artifact, files[artifact.name].file, right, progress)
+            except ReleaserError as error:
+                sent.problem, receipt = error, Receipt(Sent.UNKNOWN, error.message)
+            if receipt.sent is Sent.REFUSED and outside.clock.elapsed() - asked >= _LAPSED:
+                receipt = Receipt(Sent.LATER, receipt.detail)
+            sent.answers[key] = receipt
+            self.run.say("sent", effect=key, answer=receipt.sent, detail=receipt.detail)
+            return receipt.sent is Sent.ACCEPTED
+
+        try:
+            rights.current()  # one for all, before they go side by side
+            if not step.opens or send(step.artifacts[0]):
+                outside.workers.map(send, step.artifacts[step.opens :])
+        except ReleaserError as error:
+            sent.denied = error
+        finally:
+            rights.discard()
+        return sent
+
+    def _fetched(self, artifact: Artifact) -> Fetched:
+        """A private copy of an artifact whose bytes were hashed as they arrived and are the approved ones (T18)."""
+        asset = next(a for a in self.run.view.candidate.release.assets if a.name == artifact.name)
+        fetched = self.run.outside.scratch.fetch(asset)
+        if fetched.sha256 != artifact.sha256 or (artifact.sha512 and fetched.sha512 != artifact.sha512):
+            raise ConflictError(
+                "asset-swapped",
+                "the release's file is not the approved one",
+                object=artifact.name,
+                found=f"sha256:{fetched.sha256}",
+                wanted=f"sha256:{artifact.sha256}",
+                hint="find out who replaced it; the approval does not cover these bytes",
+            )
+        return fetched
+
+    # What stands in the way
+
+    def _fail(self, publication: PlannedPublication, error: ReleaserError) -> None:
+        if publication.id in self.failed:
+            return
+        self.failed.add(publication.id)
+        self.run.problem(error)
+        self.run.intents.record(_failed(publication, error))
+        self.run.say("refused", publication=publication.id, reason=error.message, found=error.found)
+
+    def _say_waiting(self, shelves: Mapping[str, Shelf | Unobserved]) -> None:
+        """Say once of each publication that it is being waited for, and why."""
+        for publication in self._ready():
+            shelf = shelves[publication.id]
+            if publication.id in self._waited or isinstance(shelf, Unobserved):
+                continue
+            self._waited.add(publication.id)
+            what = "the index to show it" if is_complete(shelf) else "what was sent to turn up, or to be sent again"
+            self.run.say("waiting", publication=publication.id, registry=publication.registry, what=what)
+
+    def _give_up(self, waiting: Sequence[PlannedPublication], shelves: Mapping[str, Shelf | Unobserved]) -> None:
+        """Say of every publication that is not finished what it was waiting for."""
+        for publication in waiting:
+            what, shelf = f"{publication.package} {publication.version}", shelves[publication.id]
+            index = self._visible.get(publication.id, shelf)
+            error: ReleaserError
+            answers = ((n, self.run.intents.latest(effect(publication, n))) for n in publication.files)
+            later = [(n, receipt) for n, receipt in answers if receipt and receipt.sent is Sent.LATER]
+            if later:
+                error = _refusal(publication, *later[0])
+            elif isinstance(shelf, Shelf) and isinstance(index, Shelf):
+                error = WaitingError(
+                    "index-lags",
+                    f"{publication.registry} does not show {what} yet",
+                    object=publication.id,
+                    found="accepted, not visible" if is_complete(shelf) else action_for(publication, shelf)[1],
+                    wanted="our digest in the consumer's index",
+                    hint=self.run.again,
+                )
+            else:
+                text = f"{publication.registry} could not be asked about {what}"
+                found = "; ".join(dict.fromkeys(s.reason for s in (shelf, index) if isinstance(s, Unobserved)))
+                error = ExternalError("registry-unread", text, object=publication.id, found=found, hint=self.run.again)
+            self.run.problem(error)
+
+
+class _Rights:
+    """The right to publish one package: asked for when it is needed, and again before it could lapse (T50)."""
+
+    def __init__(self, registry: Registry, package: str, identity: Identity, clock: Clock) -> None:
+        self._registry = registry
+        self._package = package
+        self._identity = identity
+        self._clock = clock
+        self._held: list[tuple[Credential, float]] = []
+
+    def current(self) -> tuple[Credential, float]:
+        """A right with time left, and the moment (`Clock.elapsed`) it was asked for."""
+        now = self._clock.elapsed()
+        if not self._held or now - self._held[-1][1] >= _FRESH:
+            self._held.append((self._registry.authorize(self._package, self._identity), now))
+        return self._held[-1]
+
+    def discard(self) -> None:
+        """Give every right back."""
+        for right, _ in self._held:
+            self._registry.discard(right)
+
+
+def _failed(publication: PlannedPublication, error: ReleaserError) -> Entry:
+    return "failed", {"publication": publication.id, "code": error.code, "found": error.found}
+
+
+def _conflict(publication: PlannedPublication, shelf: Shelf) -> ConflictError:
+    return ConflictError(
+        "registry-conflict",
+        action_for(publication, shelf)[1],
+        object=f"{publication.package} {publication.version} at {publication.registry}",
+        found="other bytes",
+        wanted="the approved bytes",
+        hint="other bytes are public under this version: choose a new version",
+    )
+
+
+def _refusal(publication: PlannedPublication, name: str, receipt: Receipt) -> ReleaserError:
+    where, found = f"{publication.package} {publication.version} at {publication.registry}", receipt.detail
+    if receipt.sent is Sent.TAKEN:
+        return ConflictError(
+            "version-burned",
+            f"{publication.registry} takes no file of the name {name} any more",
+            object=where,
+            found=found,
+            wanted="a version that was never used there",
+            hint="choose a new version; what is out of this one stays as it is",
+        )
+    return ExternalError(
+        "registry-refused",
+        f"{publication.registry} refused {name}",
+        retryable=receipt.sent is not Sent.REFUSED,
+        object=where,
+        found=found or receipt.sent,
+        wanted="acceptance",
+        hint="mend the cause and run `releaser publish` again; what is already out stays as it is",
+    )

@@ -1,0 +1,355 @@
+"""Judges what a story left behind: the calls as the world saw them, what registries hold, and the ledger's lines.
+
+Written from the promises (I1 to I13), not from the engine, of which nothing is imported. What a run may rely on is
+what it was shown: an effect is allowed when the same task read every fact that allows it after the effect's intent was
+durable, and was shown good ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.simulation.oracle_guard import Guard, Manifest, read_manifest
+from tests.simulation.oracle_ledger import Violation, chain
+from tests.simulation.scheduler import Event
+
+SETTLE = 120.0
+"""Seconds for which a write without an answer is looked for before it is sent again."""
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What there is to judge. ``arrived`` are our uploads that registries took, ``taken`` is what they hold by anybody;
+    ``tag`` is the release's, ``said`` everything that people were told."""
+
+    log: Sequence[Event]
+    lines: Sequence[bytes]
+    arrived: Mapping[str, Sequence[Any]]
+    taken: Mapping[str, Sequence[Any]]
+    uploaded: Mapping[int, bytes]
+    public: int
+    tag: str
+    said: str
+    interleaved: bool = False
+    skewed: bool = False
+
+
+@dataclass
+class _Run:
+    """What one process has read, meant and sent so far."""
+
+    facts: dict[tuple[int, ...], dict[str, Event]] = field(default_factory=lambda: defaultdict(dict))
+    intents: dict[str, int] = field(default_factory=dict)
+    shown: set[tuple[str, str, str, str, str]] = field(default_factory=set)
+    visible: set[tuple[str, str, str, str, str]] = field(default_factory=set)
+    looks: dict[tuple[str, str, str], Event] = field(default_factory=dict)
+    public: bool = False
+    downloadable: set[str] = field(default_factory=set)
+    tapped: bool = False
+    sent: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
+    last_target: str = ""
+    last_send: int = -1
+    before_target: int = -1
+
+
+def judge(evidence: Evidence) -> list[Violation]:
+    """Every promise that was broken."""
+    return [*_Judge(evidence).violations(), *chain(evidence.lines), *_secrets(evidence), *_public(evidence)]
+
+
+def _public(evidence: Evidence) -> Iterator[Violation]:
+    if evidence.public > 1:
+        yield Violation("I1", f"{evidence.public} releases of one tag are public")
+
+
+def _secrets(evidence: Evidence) -> Iterator[Violation]:
+    secrets = {
+        e.truth if isinstance(e.truth, str) else e.truth.secret for e in evidence.log if e.truth and _is_right(e)
+    }
+    told = b"".join(evidence.lines).decode(errors="replace") + evidence.said
+    for secret in sorted(secrets):
+        if secret in told:
+            yield Violation("I12", "a secret is on record or was told")
+
+
+def _is_right(event: Event) -> bool:
+    return event.call == "identity.token" or event.call.endswith(".authorize")
+
+
+class _Judge:
+    """One walk along the log."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.evidence = evidence
+        self.found: list[Violation] = []
+        self.runs: dict[str, _Run] = defaultdict(_Run)
+        self.manifest: Manifest | None = None
+        self.owner = ""
+        self.epoch = 0
+        self.lines: list[bytes] = []
+        self.accepted: dict[str, int] = {}
+        self.answers: dict[str, tuple[float, Mapping[str, Any]]] = {}
+        self.begun = False
+        self.committed: dict[tuple[str, str, str], bytes] = {}
+        self.sends: dict[str, list[Event]] = defaultdict(list)
+        self.meant: dict[int, float] = {}
+
+    def violations(self) -> list[Violation]:
+        for event in self.evidence.log:
+            handle = self._handler(event.call)
+            if handle is not None and (not event.late or event.call == "ledger.extend"):
+                handle(event)
+        self._arrivals()
+        return self.found
+
+    def _handler(self, call: str) -> Callable[[Event], None] | None:
+        part, _, name = call.rpartition(".")
+        if part == "forge":
+            return {
+                "publish": self._undraft,
+                "releases": self._releases,
+                "is_public": self._is_public,
+                **dict.fromkeys(("tag", "branches_with", "freeze_of", "checks", "file", "voter"), self._fact),
+            }.get(name)
+        if part == "ledger":
+            return self._extend if name == "extend" else None
+        return {
+            "publish": self._publish,
+            "observe": self._listed,
+            "visible": self._listed,
+            "commit": self._commit,
+            "file": self._tap_file,
+            "open_pull_request": self._tap_file,
+        }.get(name)
+
+    def _broken(self, invariant: str, what: str, event: Event) -> None:
+        self.found.append(Violation(invariant, f"{event.process} {what}", event.step))
+
+    # Reads
+
+    def _fact(self, event: Event) -> None:
+        if event.error is None:
+            name = event.call.rpartition(".")[2]
+            key = f"voter {event.args[0].id}" if name == "voter" else name
+            self.runs[event.process].facts[event.task][key] = event
+
+    def _releases(self, event: Event) -> None:
+        self._fact(event)
+        run = self.runs[event.process]
+        if event.error is None:
+            run.public = run.public or any(not r.draft for r in event.result or ())
+
+    def _is_public(self, event: Event) -> None:
+        if event.result:
+            self.runs[event.process].downloadable.add(event.args[0].name)
+
+    def _listed(self, event: Event) -> None:
+        registry, _, name = event.call.rpartition(".")
+        run = self.runs[event.process]
+        if name == "observe":
+            run.looks[registry, event.args[0], event.args[1]] = event
+        if event.error is None and event.result is not None:
+            for file, digest in event.result.files.items():
+                place = (registry, event.args[0], event.args[1], file, digest)
+                run.shown.add(place)
+                if name == "visible":
+                    run.visible.add(place)
+
+    def _tap_file(self, event: Event) -> None:
+        if event.result:
+            self.runs[event.process].tapped = True
+
+    # The ledger
+
+    def _extend(self, event: Event) -> None:
+        if not event.truth:
+            return
+        _, lines = event.args
+        run = self.runs[event.process]
+        for line in lines:
+            record = json.loads(line)
+            kind, body = record["kind"], record["body"]
+            if kind == "run":
+                self.owner = event.process
+                if body["epoch"] != self.epoch + 1:
+                    self._broken("I11", f"claims epoch {body['epoch']} after {self.epoch}", event)
+                self.epoch = body["epoch"]
+            elif self.owner != event.process:
+                self._broken("I11", f"records {kind} while {self.owner or 'nobody'} has the release", event)
+            if kind == "intent":
+                if body["epoch"] != self.epoch:
+                    self._broken("I11", f"means {body['effect']} in epoch {body['epoch']} of {self.epoch}", event)
+                run.intents[body["effect"]] = event.step
+            elif kind == "answer":
+                self.answers[body["effect"]] = (event.time, body)
+                if body["result"] == "accepted":
+                    self.accepted[body["effect"]] = event.step
+            elif kind == "outcome":
+                run.intents.pop(body["effect"], None)
+                if body["result"] == "done":
+                    self._done(event, run, body["effect"])
+
+    def _done(self, event: Event, run: _Run, effect: str) -> None:
+        """Only what was read back is done."""
+        place = self._place(effect)
+        if effect.startswith("release/"):
+            read = run.public
+        elif place is not None:
+            read = place in run.shown
+        else:
+            read = run.tapped
+        if not read:
+            self._broken("I5", f"records {effect} as done, and did not see it", event)
+
+    def _place(self, effect: str) -> tuple[str, str, str, str, str] | None:
+        """Where a registry shows the file of an effect, and with which digest."""
+        if self.manifest is None:
+            return None
+        return self.manifest.places.get(effect)
+
+    # Writes
+
+    def _undraft(self, event: Event) -> None:
+        self._allowed(event, f"release/{self.evidence.tag}", "the forge")
+
+    def _publish(self, event: Event) -> None:
+        publication, artifact, file = event.args[:3]
+        registry = event.call.rpartition(".")[0]
+        key = f"{registry}/{publication.package}/{publication.version}/{artifact.name}"
+        manifest = self._allowed(event, key, publication.id)
+        if manifest is not None:
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            if manifest.artifacts.get(artifact.name) != digest:
+                self._broken("I3", f"sends other bytes than the approved ones as {artifact.name}", event)
+            self._after(event, manifest, manifest.needs(publication.id))
+            self._absent(event, manifest.places[key])
+        self._again(event, key)
+
+    def _commit(self, event: Event) -> None:
+        tap = event.call.rpartition(".")[0]
+        branch, path, content = event.args[:3]
+        manifest = self._guarded_manifest(event)
+        entry = next((d for d in manifest.deliveries if d["repository"] == tap), None) if manifest else None
+        if manifest is None or entry is None:
+            self._broken("I2", f"commits to {tap}, which no approved release says", event)
+            return
+        key = f"{entry['kind']}/{tap}/{entry['id']}/{manifest.version}"
+        self._allowed(event, key, tap)
+        self._after(event, manifest, entry["needs"])
+        run = self.runs[event.process]
+        if not run.public or not manifest.artifacts.keys() <= run.downloadable:
+            self._broken("I7", "tells a package manager of files that it did not see public", event)
+        if self.committed.setdefault((tap, branch, path), content) != content:
+            self._broken("I1", f"writes two contents to {path} of {tap}", event)
+
+    def _after(self, event: Event, manifest: Manifest, needs: Sequence[str]) -> None:
+        """What is needed is visible to those who would need it."""
+        visible = self.runs[event.process].visible
+        unseen = [p for n in needs for p in manifest.places_of(n) if p not in visible]
+        if unseen:
+            self._broken("I7", f"goes on although {unseen[0][3]} was not visible", event)
+
+    def _absent(self, event: Event, place: tuple[str, str, str, str, str]) -> None:
+        """Only what the latest look did not find is sent: neither what is there nor what could not be looked for."""
+        look = self.runs[event.process].looks.get(place[:3])
+        if look is None or look.error is not None or place[3] in look.result.files:
+            self._broken("I1", f"sends {place[3]}, which it did not see absent", event)
+
+    def _guarded_manifest(self, event: Event) -> Manifest | None:
+        releases = self._facts(event).get("releases")
+        return read_manifest(releases.result, self.evidence.uploaded) if releases else None
+
+    def _facts(self, event: Event) -> dict[str, Event]:
+        """The latest reads of the calling task and of those that started it."""
+        facts: dict[str, Event] = {}
+        by_task = self.runs[event.process].facts
+        for length in range(1, len(event.task) + 1):
+            for name, read in by_task.get(event.task[:length], {}).items():
+                if name not in facts or facts[name].step < read.step:
+                    facts[name] = read
+        return facts
+
+    def _allowed(self, event: Event, key: str, target: str) -> Manifest | None:
+        """The approved manifest, if everything that allows the effect was read after its intent, and was good."""
+        run = self.runs[event.process]
+        self.sends[key].append(event)
+        intent = run.intents.get(key)
+        if intent is None:
+            self.meant[event.step] = event.time
+            self._broken("I4", f"sends {key} without an intent on record", event)
+            return None
+        if any(sent.step > intent for sent in run.sent[key]):
+            self._broken("I4", f"sends {key} twice for one intent", event)
+        run.sent[key].append(event)
+        self.meant[event.step] = self.evidence.log[intent].time
+        since = intent
+        if not self.evidence.interleaved:  # then targets are guarded one after the other
+            if target != run.last_target:
+                run.before_target, run.last_target = run.last_send, target
+            run.last_send = event.step
+            since = max(intent, run.before_target)
+        facts = {name: read for name, read in self._facts(event).items() if read.step > since}
+        guard = Guard(facts, self.evidence.uploaded, begun=self._has_begun(event))
+        for invariant, what in guard.objections():
+            self._broken(invariant, f"sends {key}: {what}", event)
+        if guard.manifest is not None:
+            self.manifest = self.manifest or guard.manifest
+        return guard.manifest
+
+    def _has_begun(self, event: Event) -> bool:
+        """Whether a registry holds bytes of the release by then, whoever sent them."""
+        if not self.begun:
+            digests = set(self.manifest.digests) if self.manifest else set()
+            self.begun = any(
+                a.digest in digests and a.at.timestamp() <= _EPOCH + event.time
+                for arrivals in self.evidence.taken.values()
+                for a in arrivals
+            )
+        return self.begun
+
+    def _again(self, event: Event, key: str) -> None:
+        """Sends of one file: few, never after a yes, and not before the time for which one has to look."""
+        earlier = self.sends[key][:-1]
+        mine = [e for e in earlier if e.process == event.process]
+        if self.accepted.get(key, event.step) < self.runs[event.process].intents.get(key, 0):
+            self._broken("I1", f"means and sends {key} again after it was accepted", event)
+        if sum(_word(e) not in ("later", "unsent") for e in mine) >= ATTEMPTS:
+            self._broken("I13", f"sends {key} more than {ATTEMPTS} times", event)
+        for sent in earlier if not self.evidence.skewed else mine:
+            # Of another run's send only the intent is known, which may be a good while older.
+            since = sent.time if sent.process == event.process else self.meant[sent.step]
+            word, waited = _word(sent), event.time - since
+            if word == "later" and sent.process == event.process and waited < sent.result.wait:
+                self._broken("I13", f"does not wait as {key} was told to", event)
+            elif word in ("refused", "taken") and sent.process == event.process:
+                self._broken("I13", f"sends {key} again after a refusal", event)
+            elif word == "unknown" and waited < SETTLE:
+                self._broken("I13", f"sends {key} again after {waited:.0f} s without an answer", event)
+
+    def _arrivals(self) -> None:
+        """At most one content under each name, and that is the approved one."""
+        for registry, arrivals in self.evidence.arrived.items():
+            contents: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+            for arrival in arrivals:
+                contents[arrival.package, arrival.version, arrival.name].add(arrival.digest)
+            for place, digests in contents.items():
+                approved = self.manifest is not None and (registry, *place, *digests) in self.manifest.all_places
+                if len(digests) > 1 or not approved:
+                    self.found.append(Violation("I1", f"{registry} took {len(digests)} contents as {place[2]} from us"))
+
+
+def _word(event: Event) -> str:
+    """What became of a send, as its sender knows it. A refusal of a right that has lapsed says nothing of the file."""
+    if event.result is None:
+        return "unknown"
+    lapsed = event.args[3].expires <= _EPOCH + event.time
+    return "unsent" if lapsed and event.result.sent == "refused" else str(event.result.sent)
+
+
+_EPOCH = 1767614400.0  # 2026-01-05 12:00 UTC, when every story begins

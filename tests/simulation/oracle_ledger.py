@@ -1,0 +1,56 @@
+"""The ledger's chain, checked with nothing but `json` and `hashlib`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+
+class Violation(NamedTuple):
+    """A broken promise, and where."""
+
+    invariant: str
+    what: str
+    step: int = -1
+
+    def __str__(self) -> str:
+        return f"{self.invariant}: {self.what}" + (f" (step {self.step})" if self.step >= 0 else "")
+
+
+def chain(lines: Sequence[bytes]) -> Iterator[Violation]:
+    """Every break of the chain; a last line without its end is a torn write that the next run drops."""
+    previous, epoch = "0" * 64, 0
+    for number, line in enumerate(lines):
+        if not line.endswith(b"\n"):
+            if number < len(lines) - 1:
+                yield Violation("I10", f"line {number + 1} is cut")
+            return
+        record = json.loads(line)
+        stated = record.pop("hash")
+        plain = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        if hashlib.sha256(plain).hexdigest() != stated:
+            yield Violation("I10", f"the hash of record {number} does not fit")
+        if (record["seq"], record["previous"]) != (number, previous):
+            yield Violation("I10", f"record {number} does not follow the one before")
+        if record["kind"] == "run":
+            epoch += 1
+            if record["body"]["epoch"] != epoch:
+                yield Violation("I11", f"record {number} claims epoch {record['body']['epoch']} after {epoch - 1}")
+        elif record["body"].get("epoch", epoch) != epoch:
+            yield Violation("I11", f"record {number} is of epoch {record['body']['epoch']}, not {epoch}")
+        previous = stated
+
+
+def unfinished(lines: Sequence[bytes]) -> list[str]:
+    """The effects that were begun and have no end on record."""
+    left: dict[str, None] = {}
+    for line in lines:
+        if line.endswith(b"\n"):
+            record = json.loads(line)
+            if record["kind"] == "intent":
+                left[record["body"]["effect"]] = None
+            elif record["kind"] == "outcome":
+                left.pop(record["body"]["effect"], None)
+    return list(left)

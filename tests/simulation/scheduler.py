@@ -1,0 +1,377 @@
+"""One seeded scheduler: processes whose every port call is a point where another may go on, or they may die.
+
+Tasks are greenlets of one thread, so exactly one moves at a time and a seed gives one order. Time is virtual: when
+nobody can move, the earliest sleeper wakes. A process that has died stays dead: what its ``finally`` blocks call does
+not reach the world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from greenlet import getcurrent, greenlet
+
+from releaser.model.manifest import Person
+from tests.world import EPOCH, Crash, Power, Powered
+
+A = TypeVar("A")
+B = TypeVar("B")
+LIMIT = 60_000
+"""Port calls after which a schedule is taken for endless."""
+
+
+class Endless(BaseException):
+    """A schedule does not come to an end."""
+
+
+class Event(NamedTuple):
+    """A port call as the world saw it: who called, when (seconds of the world), what they were told, what was true.
+
+    ``task`` is the caller's task within the process, behind those that started it. ``error`` is what the caller was
+    told instead of ``result``. ``done`` is whether the world did it, ``truth`` what came of that; what it did *late* is
+    an event of its own, without a caller that waits for it.
+    """
+
+    step: int
+    time: float
+    process: str
+    task: tuple[int, ...]
+    call: str
+    args: tuple[Any, ...]
+    result: Any
+    error: Exception | None
+    done: bool
+    truth: Any
+    late: bool = False
+
+
+class Choices:
+    """Every choice of a schedule, in order: those given, and drawn from the seed after them.
+
+    With *restless* between 0 and 1 a moving task is interrupted that often.
+    """
+
+    def __init__(self, seed: int, restless: float = 0.0, given: Sequence[int] | None = None) -> None:
+        self.made: list[int] = []
+        self._random = Random(seed)  # noqa: S311 - not for secrets
+        self._restless = restless
+        self._given = given
+
+    def pick(self, count: int) -> int:
+        """One of *count*."""
+        return self._made(lambda: self._random.randrange(count), count)
+
+    def other(self, count: int) -> int:
+        """0 to let the moving task go on, or one of *count* others, from 1."""
+        return self._made(
+            lambda: 1 + self._random.randrange(count) if self._random.random() < self._restless else 0, count + 1
+        )
+
+    def _made(self, draw: Callable[[], int], count: int) -> int:
+        if self._given is None:
+            choice = draw()
+        else:
+            choice = self._given[len(self.made)] % count if len(self.made) < len(self._given) else 0
+        self.made.append(choice)
+        return choice
+
+
+@dataclass(eq=False)
+class Process:
+    """A process on a machine: who it acts as, how its clock is off, and what becomes of it."""
+
+    name: str
+    person: Person
+    skew: timedelta = timedelta()
+    record_lag: float = 0.0
+    index_lag: float = 0.0
+    result: Any = None
+    error: BaseException | None = None
+    dead: bool = False
+    broken: Exception | None = None  # what its disk answers from now on
+    stalled: datetime = EPOCH
+    secrets: list[str] = field(default_factory=list)
+    slept: int = 0
+    problems: list[Exception] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Task:
+    """Something that moves by itself within a process. *awaits* counts the tasks that it has to wait for."""
+
+    process: Process
+    thread: greenlet
+    line: tuple[int, ...]
+    wakes: datetime = EPOCH
+    awaits: int = 0
+
+
+class Weather(Protocol):
+    """What strikes a port call: asked before it and after it."""
+
+    def suffer(self, process: Process, part: Powered, call: str, args: tuple[Any, ...], perform: Callable[[], A]) -> A:
+        """Let the call happen as it happens now: well, badly, or to a process that dies of it."""
+
+
+class Time(Protocol):
+    """The world's time."""
+
+    time: datetime
+
+    def pass_by(self, seconds: float) -> None: ...
+
+
+class Scheduler(Power):
+    """Runs processes over a world whose *power* it is. ``log`` is everything that was called, in order.
+
+    ``weather`` decides how each call goes; ``enter`` is told which process moves now, so that the world can show
+    itself as that one sees it. ``kill_after`` ends the moving process right after so many more calls.
+    """
+
+    def __init__(self, choices: Choices) -> None:
+        super().__init__()
+        self.choices = choices
+        self.log: list[Event] = []
+        self.clock: Time
+        self.weather: Weather | None = None
+        self.enter: Callable[[Process], object] = lambda _: None
+        self.kill_after: int | None = None
+        self.interleaved = False
+        self._tasks: list[Task] = []
+        self._count = 0
+        self._read: datetime | None = None
+        self._seconds = 0.0
+        self._moving: Task | None = None
+        self._hub: greenlet | None = None
+        self._entered: Process | None = None
+
+    @property
+    def seconds(self) -> float:
+        """The world's time since every story began."""
+        if self._read is not self.clock.time:
+            self._read = self.clock.time
+            self._seconds = (self._read - EPOCH).total_seconds()
+        return self._seconds
+
+    # The port calls
+
+    def through(self, part: Powered, name: str, args: tuple[Any, ...], perform: Callable[[], A]) -> A:
+        task = self._moving
+        if task is None:
+            return perform()  # somebody looks from outside
+        process, call = task.process, f"{part.label}.{name}"
+        self._point(task)
+        if len(self.log) >= LIMIT:
+            raise Endless
+        place = -1
+
+        def tracked() -> A:
+            nonlocal place
+            value = perform()
+            late, place = place < -1, len(self.log)
+            self._log(process, task.line, call, args, value, done=True, late=late)
+            return value
+
+        told: Any = None
+        error: Exception | None = None
+        try:
+            told = tracked() if self.weather is None else self.weather.suffer(process, part, call, args, tracked)
+        except Exception as problem:
+            error = problem
+            raise
+        finally:
+            if place < 0:
+                self._log(process, task.line, call, args, told, done=False, late=False, error=error)
+                place = -2
+            elif error is not None or told is not self.log[place].truth:
+                self.log[place] = self.log[place]._replace(result=told, error=error)
+        if self.kill_after is not None:
+            self.kill_after -= 1
+            if self.kill_after <= 0:
+                self.kill_after = None
+                self.kill(process)
+        self._point(task)
+        return told  # type: ignore[no-any-return]
+
+    def note(self, who: str, what: str, *args: object) -> None:
+        """Put on the log what somebody did without a port."""
+        self.log.append(Event(len(self.log), self.seconds, who, (), what, args, None, None, True, None))
+
+    def _log(
+        self,
+        process: Process,
+        line: tuple[int, ...],
+        call: str,
+        args: tuple[Any, ...],
+        value: Any,
+        *,
+        done: bool,
+        late: bool,
+        error: Exception | None = None,
+    ) -> None:
+        truth, step = value if done else None, len(self.log)
+        self.log.append(Event(step, self.seconds, process.name, line, call, args, value, error, done, truth, late))
+
+    # Processes
+
+    def spawn(self, process: Process, body: Callable[[], Any], delay: float = 0.0) -> None:
+        """Let *body* run as *process*, *delay* seconds from now."""
+
+        def run() -> None:
+            try:
+                process.result = body()
+            except Crash as error:
+                process.error = error
+            except Endless:
+                raise
+            except Exception as error:
+                process.error = error
+
+        self._add(process, run, delay)
+
+    def run(self) -> None:
+        """Let every process run to its end."""
+        self._hub = getcurrent()
+        while self._tasks:
+            task = self._next()
+            if task is None:
+                continue
+            self._move(task)
+            task.thread.switch()
+            self._moving = None
+            if task.thread.dead:
+                self._tasks.remove(task)
+        self._entered = None
+
+    def kill(self, process: Process) -> None:
+        """End *process*; the caller's own is gone at once."""
+        process.dead = True
+        if self._moving is not None and self._moving.process is process:
+            raise Crash
+
+    def stall(self, process: Process, seconds: float) -> None:
+        """Stop *process*, which is the moving one, for *seconds*; it does not notice."""
+        process.stalled = self.clock.time + timedelta(seconds=seconds)
+        if self._moving is not None:
+            self._wait(self._moving)
+
+    def sleep(self, seconds: float) -> None:
+        """Let the moving task wait."""
+        task = self._moving
+        if task is None:
+            self.clock.pass_by(seconds)
+            return
+        task.process.slept += 1
+        task.wakes = self.clock.time + timedelta(seconds=seconds)
+        self._wait(task)
+
+    def map(self, work: Callable[[A], B], items: Iterable[A]) -> list[B]:
+        """*work* on all *items*: side by side where tasks are interleaved, else one by one in any order."""
+        todo, parent = list(items), self._moving
+        results: dict[int, B] = {}
+        errors: dict[int, Exception] = {}
+
+        def do(number: int) -> None:
+            try:
+                results[number] = work(todo[number])
+            except Exception as error:
+                errors[number] = error
+
+        if parent is None or len(todo) < 2:
+            for number in range(len(todo)):
+                do(number)
+        elif not self.interleaved:
+            left = list(range(len(todo)))
+            while left:
+                do(left.pop(self.choices.pick(len(left)) if len(left) > 1 else 0))
+        else:
+            self._side_by_side(parent, [lambda n=n: do(n) for n in range(len(todo))])  # type: ignore[misc]
+        if errors:
+            raise errors[min(errors)]
+        return [results[number] for number in range(len(todo))]
+
+    def _side_by_side(self, parent: Task, jobs: Sequence[Callable[[], None]]) -> None:
+        def run(job: Callable[[], None]) -> None:
+            try:
+                job()
+            except Crash:
+                return
+            parent.awaits -= 1
+
+        parent.awaits = len(jobs)
+        for job in jobs:
+            self._add(parent.process, lambda job=job: run(job), 0.0)  # type: ignore[misc]
+        self._wait(parent)
+
+    def _add(self, process: Process, run: Callable[[], None], delay: float) -> None:
+        self._count += 1
+        line = (*self._moving.line, self._count) if self._moving else (self._count,)
+        task = Task(process, greenlet(run, self._hub or getcurrent()), line)
+        task.wakes = self.clock.time + timedelta(seconds=delay)
+        self._tasks.append(task)
+
+    # Whose turn it is
+
+    def _point(self, task: Task) -> None:
+        """A point where another task may go on instead of this one, or this one finds its process gone."""
+        if task.process.dead:
+            raise Crash
+        if len(self._tasks) > 1:
+            others = [t for t in self._tasks if t is not task and self._ready(t)]
+            if others and self.choices.other(len(others)):
+                self._yield()
+                if task.process.dead:
+                    raise Crash
+
+    def _yield(self) -> None:
+        assert self._hub is not None
+        self._hub.switch()
+
+    def _wait(self, task: Task) -> None:
+        """Let others go on until *task* can; straight on where there are none."""
+        if len(self._tasks) == 1 and not task.awaits:
+            self._pass(max(task.wakes, task.process.stalled))
+        else:
+            self._yield()
+        if task.process.dead:
+            raise Crash
+
+    def _ready(self, task: Task) -> bool:
+        return task.process.dead or (
+            not task.awaits and task.wakes <= self.clock.time and task.process.stalled <= self.clock.time
+        )
+
+    def _next(self) -> Task | None:
+        """The task that moves now; None when time had to go by first, or a dead one was cleared away."""
+        for task in self._tasks:
+            if task.process.dead:
+                self._clear(task)
+                return None
+        ready = [t for t in self._tasks if self._ready(t)]
+        if ready:
+            return ready[self.choices.pick(len(ready)) if len(ready) > 1 else 0]
+        self._pass(min(max(t.wakes, t.process.stalled) for t in self._tasks if not t.awaits))
+        return None
+
+    def _clear(self, task: Task) -> None:
+        self._tasks.remove(task)
+        task.process.error = task.process.error or Crash()
+        if task.thread:
+            self._moving = task
+            task.thread.throw(Crash)
+            self._moving = None
+
+    def _pass(self, until: datetime) -> None:
+        left = (until - self.clock.time).total_seconds()
+        if left > 0:
+            self.clock.pass_by(left)
+
+    def _move(self, task: Task) -> None:
+        self._moving = task
+        if task.process is not self._entered:
+            self._entered = task.process
+            self.enter(task.process)
