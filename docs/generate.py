@@ -164,7 +164,7 @@ def _command(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def _shown(argument: argparse.Action) -> str:
-    choices = "{" + ",".join(argument.choices) + "}" if argument.choices else ""
+    choices = "{" + ",".join(map(str, argument.choices)) + "}" if argument.choices else ""
     metavar = argument.metavar if isinstance(argument.metavar, str) else choices or argument.dest.upper()
     if not argument.option_strings:
         return metavar

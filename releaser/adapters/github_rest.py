@@ -44,6 +44,8 @@ LONGEST = 60.0
 """Seconds that a read waits for a rate limit; longer waits are for the caller."""
 PAGES = 200
 HOPS = 3
+_COARSE = timedelta(seconds=2)
+"""How far a ``Date``, which is in whole seconds, may be behind a clock that agrees with it."""
 LIMITS = Limits(read=120.0, pool=30.0)
 """GitHub answers an upload only once the file is stored."""
 
@@ -315,7 +317,9 @@ class Rest:
                 raise
         if response.is_redirect:
             raise self.failures.moved(response.status_code)
-        if date := _moment(response.headers.get("date", "")):
+        date = _moment(response.headers.get("date", ""))
+        shown = self.date
+        if date and not (shown and timedelta() <= shown - date < _COARSE):
             self._date, self._dated = date, time.monotonic()
         more = 'rel="next"' in response.headers.get("link", "")
         return Answer(response.status_code, response.content, response.headers.get("content-type", ""), more)

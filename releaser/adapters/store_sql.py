@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import psycopg
 
 VERSION = 1
-"""Of the tables, as the last of their own rows has it; a database with a newer one is left alone."""
+"""Of the tables, in the file's header or in a row; a database with a newer one is left alone."""
 _APPLICATION = 0x72656C73  # "rels", in the header of the file
 
 _SQLITE_SCHEMA = (
@@ -70,6 +70,7 @@ _DAMAGES = {"42703", "42804", "42P01", "42P07", "XX001", "XX002"}  # no such tab
 _OUTAGES = {"", "08", "57"}  # connection exceptions, operator intervention
 _PRIMARY = "let PGHOST name the primary; where it names several, set PGTARGETSESSIONATTRS=read-write"
 _RIGHTS = "let the database's owner run this once, then GRANT SELECT, INSERT ON ledger and SELECT ON ledger_schema"
+_CODE_HINTS = {sqlite3.SQLITE_FULL: ROOM, sqlite3.SQLITE_IOERR: PLACE}
 _STATE_HINTS = {"25006": _PRIMARY, "42501": _RIGHTS, "3F000": _RIGHTS, "53100": ROOM}
 
 
@@ -236,7 +237,7 @@ class SqliteStore(_Database):
                 return broken(self.name, found, "a whole database")
             case code:
                 self._failed = error
-                return unwritable(self.name, found, {sqlite3.SQLITE_FULL: ROOM}.get(code, PERMISSION))
+                return unwritable(self.name, found, _CODE_HINTS.get(code, PERMISSION))
 
 
 def _create(path: Path) -> None:

@@ -51,8 +51,11 @@ def candidate(
     read_policy: PolicyReader,
     registries: Registries,
     policy_path: str = DEFAULT_PATH,
+    before: Candidate | None = None,
 ) -> Candidate:
     """The release of *tag*, its manifest checked against repository, files and the policy at *policy_path*.
+
+    Where manifest and policy are still those of *before*, they are not parsed and held against each other again.
 
     Raises RefusedError ``release-missing``, ``release-incomplete``, ``manifest-foreign``, ``policy-elsewhere`` or
     ``manifest-widened``, ConfigError ``policy-missing``, ConflictError for swapped or extra files, ExternalError when
@@ -101,8 +104,10 @@ def candidate(
             hint=f"delete the draft, releaser assemble {tag} --artifacts DIR, then draft again",
         )
     text = policy_text(outside.forge, here.default_branch, policy_path)
-    policy = read_policy(text.decode("utf-8", "replace"), policy_path)
     digest = policy_digest(text)
+    if before is not None and (before.digest, before.policy_digest) == (manifest.digest(), digest):
+        return Candidate(release, manifest, before.policy, digest)
+    policy = read_policy(text.decode("utf-8", "replace"), policy_path)
     if digest == manifest.policy.digest:
         require_rights(manifest, policy, registries)
     return Candidate(release, manifest, policy, digest)

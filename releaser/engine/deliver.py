@@ -30,10 +30,16 @@ def arrivals(manifest: Manifest, seen: Mapping[str, Delivery | Unobserved]) -> I
             yield Ending(delivery_key(entry, manifest), "done", delivery.detail or delivery.state)
 
 
+def delivered(manifest: Manifest, ended: Mapping[str, str]) -> frozenset[str]:
+    """The deliveries that are on record as done, whatever became of them since: nothing is delivered twice."""
+    return frozenset(d.id for d in manifest.downstream if ended.get(delivery_key(d, manifest)) == "done")
+
+
 def deliver(run: Run, done: Collection[str]) -> None:
     """Update the package managers whose publications are in *done*. What stops one is a problem of the run."""
     outside, manifest = run.outside, run.manifest
-    due = [d for d in manifest.downstream if set(done).issuperset(d.needs)]
+    before = delivered(manifest, run.intents.ended)
+    due = [d for d in manifest.downstream if set(done).issuperset(d.needs) and d.id not in before]
     seen = survey.deliveries(outside.dispatchers, outside.workers, due, manifest)
     actions = {d.id: delivery_action(d, seen[d.id]) for d in due}
     for entry in due:

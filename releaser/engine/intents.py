@@ -8,6 +8,7 @@ answer that ended it. What an interrupted run left open is taken up by the next 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -71,14 +72,19 @@ class Intents:
         for key, receipt in answers.items():
             self._note(key, receipt, 0.0)
             self._attempts[key] -= receipt.sent is Sent.LATER
-            body = {"effect": key, "result": receipt.sent, "detail": receipt.detail, "wait": receipt.wait}
+            body = {"effect": key, "result": receipt.sent, "detail": receipt.detail, "wait": math.ceil(receipt.wait)}
             entries.append(("answer", body))
         self.record(*entries)
 
+    def is_news(self, ending: Ending) -> bool:
+        """Whether the end is not on record: the effect is open, or was given up and is done after all."""
+        given_up = self._ended.get(ending.effect, "done") != "done"
+        return ending.effect in self._open or (given_up and ending.result == "done")
+
     def close(self, endings: Iterable[Ending]) -> None:
-        """Note the end of those effects that are still open; it is on record with the next thing that is."""
+        """Note those ends that are news; they are on record with the next thing that is."""
         for ending in endings:
-            if ending.effect in self._open:
+            if self.is_news(ending):
                 body = {"effect": ending.effect, "result": ending.result, "evidence": ending.evidence}
                 self._endings.append(("outcome", body))
                 self._attempts[ending.effect] = self._attempts.get(ending.effect, 0) - (ending.result == "unsent")

@@ -23,6 +23,8 @@ SCHEMA = "releaser.ledger/v1"
 GENESIS = "0" * 64
 _TRIES = 6
 _PAUSE = 1.0
+_LONGEST = 120.0
+"""Seconds that the store may ask us to wait before another attempt."""
 Entry = tuple[str, Mapping[str, Any]]
 """A kind of record and its body, as `releaser.model.record` describes them."""
 
@@ -31,14 +33,16 @@ class Ledger:
     """The ledger of one release as one run sees it: read and verified, claimed once, then added to.
 
     A claim gives the run an *epoch*, one more than any before it. From then on no run with an older one can record
-    anything, so it stops before its next effect. *clock* is one that all
-    runs agree about (`ForgeClock`); *holder* says in the record who runs, and is like no other run's.
-    Raises ConfigError ``ledger-broken`` for a chain that does not hold, ExternalError ``ledger-unanswered`` when it
-    stays unknown what is there, and whatever the store raises. Not to be shared between threads.
+    anything, so it begins nothing more; what it was about to send when it was overtaken it may still send. *clock* is
+    one that all runs agree about (`ForgeClock`), *holder* names the run as no other is named, *release* says what it
+    is about. Raises ConfigError ``ledger-broken`` for a chain that does not hold, ``ledger-foreign`` for that of
+    another release, ExternalError ``ledger-unanswered`` when it stays unknown what is there, and what the store raises.
+    Not to be shared between threads.
     """
 
-    def __init__(self, store: Store, clock: Clock, holder: str) -> None:
+    def __init__(self, store: Store, clock: Clock, holder: str, release: str = "") -> None:
         self.epoch = 0
+        self._release = release
         self._store = store
         self._clock = clock
         self._holder = holder
@@ -78,6 +82,8 @@ class Ledger:
         for _ in range(_TRIES):
             epoch = self._newest() + 1
             body: dict[str, Any] = {"epoch": epoch, "by": self._holder}
+            if self._release:
+                body["release"] = self._release
             if self._torn:
                 body["dropped"] = self._torn.decode(errors="replace")
             if self._extend([("run", body)]):
@@ -97,15 +103,17 @@ class Ledger:
 
         Raises WaitingError ``run-superseded`` once another run has claimed the release.
         """
-        if entries and not (self._newest() == self.epoch and self._extend(entries)):
-            raise WaitingError(
-                "run-superseded",
-                "another run has taken this release over",
-                object=self._store.name,
-                found=f"run {self._newest()} of it",
-                wanted=f"run {self.epoch}, which is this one",
-                hint="let the other run finish; what this one sent is on record",
-            )
+        for _ in range(_TRIES):
+            if not entries or (self._newest() == self.epoch and self._extend(entries)):
+                return
+        raise WaitingError(
+            "run-superseded",
+            "another run has taken this release over",
+            object=self._store.name,
+            found=f"run {self._newest()} of it",
+            wanted=f"run {self.epoch}, which is this one",
+            hint="let the other run finish; what this one sent is on record",
+        )
 
     def _newest(self) -> int:
         """The epoch of the newest run on record, 0 without one."""
@@ -114,11 +122,12 @@ class Ledger:
     def _extend(self, entries: Sequence[Entry]) -> bool:
         """Add *entries* to what was read; False where others came first, whose records are read then."""
         records: list[Mapping[str, Any]] = []
+        lines: list[bytes] = []
         last = self._records[-1] if self._records else None
         for kind, body in entries:
-            last = seal(last, kind, body, self._clock.now())
+            last, raw = seal(last, kind, body, self._clock.now())
             records.append(last)
-        lines = [line(record) for record in records]
+            lines.append(raw)
         start, end = len(self._lines), len(self._lines) + len(lines)
         problem: ExternalError | None = None
         for attempt in range(_TRIES):
@@ -137,7 +146,8 @@ class Ledger:
                 if not error.retryable:
                     raise
                 problem = error
-            self._clock.sleep(_PAUSE * 2**attempt)
+            if attempt < _TRIES - 1:
+                self._clock.sleep(max(_PAUSE * 2**attempt, min(getattr(problem, "wait", 0.0), _LONGEST)))
         raise ExternalError(
             "ledger-unanswered",
             "whether the ledger took a record stays unknown, so nothing more may be sent",
@@ -149,19 +159,37 @@ class Ledger:
 
     def _read(self) -> None:
         """Read what is there; the records that this run knows must still be, in their place."""
-        lines = list(self._store.read())
-        torn = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        lines, torn = whole(self._store.read())
         known = len(self._lines)
         if lines[:known] != self._lines:
             if lines == self._lines[: len(lines)]:
                 raise ExternalError("ledger-stale", "the ledger shows an older state", object=self._store.name)
             raise _broken(self._store.name, known, "other records than before", "what this run has read")
         self._records = list(verify(lines, self._store.name))
+        for record in self._records:
+            about = record["body"].get("release", "") if record["kind"] == "run" else ""
+            if about and self._release and about != self._release:
+                raise ConfigError(
+                    "ledger-foreign",
+                    "the ledger is that of another release",
+                    object=self._store.name,
+                    found=about,
+                    wanted=self._release,
+                    hint="give every release a ledger of its own, or leave --ledger out",
+                )
         self._lines, self._torn = lines, torn
 
 
-def seal(previous: Mapping[str, Any] | None, kind: str, body: Mapping[str, Any], at: datetime) -> dict[str, Any]:
-    """The record that follows *previous*: numbered, timed (UTC), chained."""
+def whole(lines: Sequence[bytes]) -> tuple[list[bytes], bytes]:
+    """The lines that are whole, and what a torn write may have left behind them. Pure."""
+    found = list(lines)
+    return (found, b"") if not found or found[-1].endswith(b"\n") else (found[:-1], found[-1])
+
+
+def seal(
+    previous: Mapping[str, Any] | None, kind: str, body: Mapping[str, Any], at: datetime
+) -> tuple[dict[str, Any], bytes]:
+    """The record that follows *previous*, numbered, timed (UTC) and chained; and its line as it is stored."""
     record = {
         "schema": SCHEMA,
         "seq": 0 if previous is None else previous["seq"] + 1,
@@ -170,12 +198,9 @@ def seal(previous: Mapping[str, Any] | None, kind: str, body: Mapping[str, Any],
         "body": dict(body),
         "previous": GENESIS if previous is None else previous["hash"],
     }
-    return record | {"hash": _hash(record)}
-
-
-def line(record: Mapping[str, Any]) -> bytes:
-    """A record as it is stored."""
-    return canonical_json(record) + b"\n"
+    spelled = canonical_json(record)
+    digest = hashlib.sha256(spelled).hexdigest()
+    return record | {"hash": digest}, _line(spelled, digest)
 
 
 def verify(lines: Iterable[bytes], source: str) -> Iterator[Mapping[str, Any]]:
@@ -220,11 +245,9 @@ def _record(raw: bytes) -> Mapping[str, Any]:
         raise _NoRecordError("a record without its end", "a whole line")
     try:
         record = strict_json(raw, "a record")
-        spelled = line(record)
+        unsealed = canonical_json({k: v for k, v in record.items() if k != "hash"} if isinstance(record, dict) else {})
     except (ConfigError, ValueError) as error:
         raise _NoRecordError("a line that is no record", "a ledger record") from error
-    if spelled != raw:
-        raise _NoRecordError("a record in another spelling", "canonical JSON")
     schema = record.get("schema") if isinstance(record, dict) else None
     if isinstance(schema, str) and schema != SCHEMA:
         raise _NoRecordError(schema, SCHEMA, f"run a releaser that knows {schema}")
@@ -232,13 +255,17 @@ def _record(raw: bytes) -> Mapping[str, Any]:
         Record.model_validate(record)
     except ValidationError as error:
         raise _NoRecordError("a line that is no record", "a ledger record") from error
-    if record["hash"] != _hash({k: v for k, v in record.items() if k != "hash"}):
+    if record["hash"] != hashlib.sha256(unsealed).hexdigest():
         raise _NoRecordError("a record whose hash does not fit", "an unbroken chain")
+    if _line(unsealed, record["hash"]) != raw:
+        raise _NoRecordError("a record in another spelling", "canonical JSON")
     return dict(record)
 
 
-def _hash(record: Mapping[str, Any]) -> str:
-    return hashlib.sha256(canonical_json(record)).hexdigest()
+def _line(unsealed: bytes, digest: str) -> bytes:
+    """The line of a record that is spelled *unsealed* without its hash; keys are sorted, so that stands before ``kind``."""
+    place = unsealed.rindex(b',"kind":"')  # nothing behind the body has a key of this name
+    return b'%b,"hash":"%b"%b\n' % (unsealed[:place], digest.encode(), unsealed[place:])
 
 
 def _broken(source: str, number: int, found: str, wanted: str, hint: str = "") -> ConfigError:

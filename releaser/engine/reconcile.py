@@ -7,10 +7,10 @@ a crash and confirms it when it is done. A write's answer is a hint; only a regi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from releaser.engine.deliver import arrivals, deliver
+from releaser.engine.deliver import arrivals, deliver, delivered
 from releaser.engine.intents import Ending, Intents
 from releaser.engine.ledger import Ledger
 from releaser.engine.ports import Outside, Release
@@ -42,8 +42,10 @@ def publish(outside: Outside, ledger: Ledger, subject: Subject, patience: Patien
     through, ExternalError when a target's trusted publisher does not, and what the ledger raises. What goes wrong
     after the first effect is in the result, so that independent targets still go on.
     """
-    run = Run(outside, subject, patience, view, Intents(ledger, outside.clock, patience.after))
+    intents = Intents(ledger, outside.clock, patience.after)
+    run = Run(outside, subject, patience, view, intents)
     settle(run, view)
+    run.view = view = replace(view, delivered=delivered(view.manifest, intents.ended))
     if view.state is State.RELEASED:
         _record(run, ledger, State.RELEASED)
         return Result(view, State.RELEASED, ())
@@ -62,20 +64,27 @@ def publish(outside: Outside, ledger: Ledger, subject: Subject, patience: Patien
 
 def settle(run: Run, view: View) -> None:
     """Put the end of every open intent on record of which *view* shows the effect, whoever left it open."""
-    endings = [e for e in _shown(run, view) if run.intents.is_open(e.effect)]
-    if endings:
+    endings = list(ends(view))
+    if any(map(run.intents.is_news, endings)):
         run.intents.claim()
         run.intents.close(endings)
         run.intents.record()
 
 
-def _shown(run: Run, view: View) -> Iterator[Ending]:
-    release = view.candidate.release
+def ends(view: View) -> Iterator[Ending]:
+    """The end of every effect that a look shows. Pure."""
+    release, manifest = view.candidate.release, view.manifest
     if not release.draft:
-        yield Ending(undraft_key(run.manifest), "done", release.url)
-    for publication in run.manifest.publications:
-        yield from shown(publication, view.world.shelves[publication.id], run.artifacts)
-    yield from arrivals(run.manifest, view.world.deliveries)
+        yield Ending(undraft_key(manifest), "done", release.url)
+    for publication in manifest.publications:
+        yield from shown(publication, view.world.shelves[publication.id], {a.name: a for a in manifest.artifacts})
+    yield from arrivals(manifest, view.world.deliveries)
+
+
+def state_of(view: View, ended: Mapping[str, str], problems: Sequence[ReleaserError] = ()) -> State:
+    """The state of a release by a look at it, how its effects *ended* on record, and what a run ran into. Pure."""
+    known = {**ended, **{e.effect: e.result for e in ends(view)}}
+    return outlook(replace(view, delivered=delivered(view.manifest, known)).state, known, problems)
 
 
 def preflight(run: Run) -> None:
@@ -96,7 +105,7 @@ def preflight(run: Run) -> None:
 
     refused = [e for e in outside.workers.map(attempt, missing) if e is not None]
     for entry in run.manifest.downstream:
-        if not has_arrived(world.deliveries[entry.id]):
+        if not (entry.id in run.view.delivered or has_arrived(world.deliveries[entry.id])):
             try:
                 outside.dispatchers[entry.kind].ready(entry)
             except ReleaserError as error:
@@ -153,18 +162,19 @@ def _is_latest(run: Run) -> bool:
 
 def _conclude(run: Run, ledger: Ledger) -> Result:
     """A last look, and what it shows; effects were made, so what fails now is a problem of the result too."""
-    view, state = run.view, State.PUBLISHING
+    view, seen = run.view, None
     try:
         run.intents.record()
-        view = look(run.outside, run.subject)
+        view = look(run.outside, run.subject, run.view.candidate)
         run.require_same(view)
         settle(run, view)
-        state = view.state
-        _record(run, ledger, outlook(state, run.intents.ended, run.problems))
+        seen = view
+        _record(run, ledger, state_of(view, run.intents.ended, run.problems))
     except ReleaserError as error:
         run.problem(error)
-    problems = tuple(sorted(run.problems, key=lambda p: -p.exit))
-    return Result(view, outlook(state, run.intents.ended, problems), problems)
+    problems, ended = tuple(sorted(run.problems, key=lambda p: -p.exit)), run.intents.ended
+    state = state_of(seen, ended, problems) if seen else outlook(State.PUBLISHING, ended, problems)
+    return Result(view, state, problems)
 
 
 def _record(run: Run, ledger: Ledger, state: State) -> None:

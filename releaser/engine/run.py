@@ -67,7 +67,7 @@ class Run:
 
     def guard(self) -> View:
         """Read again whatever voids an approval, right before an irreversible step (T4, T7, T18, T29)."""
-        view = glance(self.outside, self.subject, begun=self.begun)
+        view = glance(self.outside, self.subject, self.view.candidate, begun=self.begun)
         self.require_same(view)
         require(view.rows, self.subject.tag)
         return view

@@ -13,7 +13,7 @@ from releaser.engine.states import State, derive, has_begun, is_complete
 from releaser.model.artifact import Artifact
 from releaser.model.facts import Ballot, Delivery, DeliveryState, Facts, Freeze, Shelf, Source, Tag, Unobserved, World
 from releaser.model.manifest import Manifest
-from releaser.model.plan import GateRow, Plan
+from releaser.model.plan import GateRow, Plan, Status
 from releaser.model.policy import DEFAULT_PATH
 from releaser.model.terms import Registries
 from releaser.policy.approval import has_expired
@@ -28,12 +28,16 @@ _ARRIVED = (*_SERVED, DeliveryState.SUBMITTED)
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A candidate with what its gates say, and what consumers' indexes show of it (empty when that was not read)."""
+    """A candidate with what its gates say, and what consumers' indexes show of it (empty when that was not read).
+
+    ``delivered`` are the deliveries that a ledger has as done.
+    """
 
     candidate: Candidate
     case: Case
     rows: tuple[GateRow, ...]
     visible: Mapping[str, Shelf | Unobserved]
+    delivered: frozenset[str] = frozenset()
 
     @property
     def manifest(self) -> Manifest:
@@ -51,9 +55,11 @@ class View:
     @property
     def state(self) -> State:
         """The state that this look shows."""
-        served = all(is_served(self.world.deliveries.get(d.id, _UNREAD)) for d in self.manifest.downstream)
+        seen = self.world.deliveries
+        served = all(d.id in self.delivered or is_served(seen.get(d.id, _UNREAD)) for d in self.manifest.downstream)
         draft = self.candidate.release.draft
         ballot = self.world.ballot
+        waiting = any(r.name == "approval" and r.status is Status.WAIT for r in self.rows)
         return derive(
             self.manifest,
             draft,
@@ -61,7 +67,9 @@ class View:
             self.world.shelves,
             self.visible,
             served,
-            expired=isinstance(ballot, Ballot) and has_expired(self.candidate.policy.approval, ballot, self.manifest),
+            expired=waiting
+            and isinstance(ballot, Ballot)
+            and has_expired(self.candidate.policy.approval, ballot, self.manifest),
             frozen=isinstance(self.world.freeze, Freeze),
         )
 
@@ -87,9 +95,9 @@ class Subject:
     policy_path: str = DEFAULT_PATH
 
 
-def look(outside: Outside, subject: Subject) -> View:
+def look(outside: Outside, subject: Subject, before: Candidate | None = None) -> View:
     """Read everything: release, policy, votes, registries, indexes, package managers."""
-    seen = candidate(outside, subject.tag, subject.read_policy, subject.registries, subject.policy_path)
+    seen = _candidate(outside, subject, before)
     manifest = seen.manifest
     artifacts: dict[str, Artifact] = {a.name: a for a in manifest.artifacts}
     shelves = survey.shelves(outside.registries, outside.workers, manifest.publications, artifacts)
@@ -106,9 +114,9 @@ def look(outside: Outside, subject: Subject) -> View:
     return _view(outside, seen, world, visible, subject)
 
 
-def glance(outside: Outside, subject: Subject, *, begun: bool) -> View:
+def glance(outside: Outside, subject: Subject, before: Candidate, *, begun: bool) -> View:
     """Read again only what can void an approval: files, tag, branch, policy, freeze, checks, votes and voters."""
-    seen = candidate(outside, subject.tag, subject.read_policy, subject.registries, subject.policy_path)
+    seen = _candidate(outside, subject, before)
     world = World(
         tag=survey.tag_at(outside.forge, subject.tag),
         freeze=survey.freeze_of(outside.forge, subject.tag),
@@ -116,6 +124,10 @@ def glance(outside: Outside, subject: Subject, *, begun: bool) -> View:
         ballot=ballot(outside, seen, subject.published, begun=begun),
     )
     return _view(outside, seen, world, {}, subject)
+
+
+def _candidate(outside: Outside, subject: Subject, before: Candidate | None) -> Candidate:
+    return candidate(outside, subject.tag, subject.read_policy, subject.registries, subject.policy_path, before)
 
 
 def _view(

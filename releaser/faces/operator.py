@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from releaser.errors import Exit
@@ -117,19 +118,18 @@ class Operator:
         jobs = []
         for number, name in enumerate(names, 1):
             own = {**environment, "GITHUB_RUN_ID": str(number)}
-            child = self._reaper.start(lambda own=own: self._launch(own, arguments, subprocess.PIPE))  # type: ignore[misc]
+            child = self._reaper.start(partial(self._launch, own, arguments, subprocess.PIPE))
             said: list[str] = []
             listener = threading.Thread(target=_repeat, args=(child.stdout, f"{name} | ", said), daemon=True)
             listener.start()
             jobs.append((name, child, listener, said))
-        codes = []
-        say_last = []
+        codes, ends = [], []
         for name, child, listener, said in jobs:
             codes.append(self._reaper.wait(child))
             listener.join()
             why = next((found[1] for line in reversed(said) if (found := re.search(r"\[([a-z-]+)\]$", line))), "")
-            say_last.append(f"--- {name} ended with {codes[-1]}{_meaning(codes[-1], why)}")
-        say("\n" + "\n".join(say_last))
+            ends.append(f"--- {name} ended with {codes[-1]}{_meaning(codes[-1], why)}")
+        say("\n" + "\n".join(ends))
         return codes
 
     # What goes wrong
@@ -150,8 +150,8 @@ class Operator:
     # The end
 
     def verdict(self, environment: Mapping[str, str], *arguments: str) -> int:
-        """What the ledger says and what the servers counted of a finished release, and that to publish it again does
-        nothing; Exit.BUG where that does not hold."""
+        """What the ledger says and what the servers counted of a finished release, and that to run its last command
+        once more does nothing; Exit.BUG where that does not hold."""
         from releaser.engine.ledger import verify
         from releaser.faces.log import LineReporter
         from releaser.faces.render import console
@@ -186,7 +186,7 @@ class Operator:
         writes = len(self._world.journal.writes()) - len(before)
         good = again.returncode == Exit.DONE and not writes
         out.print(
-            f"\n{'✓' if good else '✗'}  publish once more: exit {again.returncode}, {writes} writes",
+            f"\n{'✓' if good else '✗'}  {arguments[0]} once more: exit {again.returncode}, {writes} writes",
             style="green" if good else "red",
         )
         if again.returncode:

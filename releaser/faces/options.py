@@ -18,9 +18,11 @@ def tag(parser: argparse.ArgumentParser, *, optional: str = "") -> None:
 
 
 def _some(text: str) -> str:
-    """An unset variable of a script is no tag."""
+    """An unset variable of a script is no tag, nor is what is no text."""
     if not text:
         raise argparse.ArgumentTypeError("it is empty")
+    if not text.isprintable():  # a byte that is no UTF-8 is a lone half of a character here
+        raise argparse.ArgumentTypeError(f"{text!a} is no name of a tag")
     return text
 
 

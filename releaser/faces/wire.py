@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from releaser.adapters.chocolatey import API_KEY, Chocolatey
 from releaser.adapters.crates import Crates
@@ -175,27 +175,35 @@ class Wiring:
     def ledger(self, where: str | None, tag: str) -> Iterator[Ledger]:
         """The ledger of the release of *tag* for a run of this process, at *where* or at its usual place."""
         with self._store(where, tag) as store:
-            yield Ledger(store, ForgeClock(self.forge, SystemClock()), self._holder)
+            clock = ForgeClock(self.forge, SystemClock())
+            ledger = Ledger(store, clock, self._holder, f"{self.repository.lower()} {tag}")
+            try:
+                yield ledger
+            finally:
+                if ledger.length:
+                    self.reporter.say("ledger", where=ledger.where, records=ledger.length, head=ledger.head)
 
     def records(self, where: str | None, tag: str) -> tuple[str, Sequence[bytes]]:
         """Where the ledger of *tag* is, and its lines, for reading: none where there is none, and nothing is made."""
         kind, place = self._place(where, tag)
-        if kind in ("file", "sqlite") and not Path(place).exists():
-            return place, ()
-        if kind == "file":
-            with _readable(place):
-                return place, Path(place).read_bytes().splitlines(keepends=True)
+        with _readable(place):
+            if kind in ("file", "sqlite") and not Path(place).exists():
+                return place, ()
+            if kind == "file":
+                with Path(place).open("rb") as file:
+                    return place, file.readlines()
         with self._store(where, tag) as store:
             return store.name, store.read()
 
     @contextmanager
     def _store(self, where: str | None, tag: str) -> Iterator[Store]:
         kind, place = self._place(where, tag)
-        release = f"{self.repository} {tag}"
+        release = f"{self.repository.lower()} {tag}"
+        if kind != "file":
+            self._require_repository()
         if kind == "forge":
             from releaser.adapters.store_forge import ForgeStore
 
-            self._require_repository()
             with closing(ForgeStore(self.repository, self.token, self.endpoints.github.api, tag)) as forge:
                 yield forge
         elif kind == "sqlite":
@@ -221,13 +229,22 @@ class Wiring:
             return "forge", ""
         if colon and kind == "sqlite":
             return kind, place
-        if colon and kind == "postgresql":
-            return kind, _without_password(where or "", place)
+        if colon and kind in ("postgresql", "postgres"):
+            return "postgresql", (where or "") if place.startswith("//") else place
+        if colon and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+", kind):
+            raise ConfigError(  # what stands behind it may be a secret
+                "ledger-kind-unknown",
+                "there is no such place for a ledger",
+                object="--ledger",
+                found=f"{kind}:…",
+                wanted="FILE, sqlite:FILE, postgresql:ADDRESS or forge",
+                hint="write ./ before the name of a file that has a colon in it",
+            )
         if where:
             return "file", where
         state = self.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-        folder = Path(state, "releaser", self.repository.replace("/", "%2F"))
-        return "file", str(folder / (tag.replace("/", "%2F") + ".jsonl"))
+        folder = Path(state, "releaser", quote(self.repository.lower(), safe=""))
+        return "file", str(folder / f"{quote(tag, safe='')}.jsonl")
 
     @property
     def _holder(self) -> str:
@@ -236,23 +253,6 @@ class Wiring:
         run, attempt = given.get("GITHUB_RUN_ID"), given.get("GITHUB_RUN_ATTEMPT", "1")
         name = f"run {run}, attempt {attempt}" if run else f"process {os.getpid()}"
         return f"{name} ({secrets.token_hex(4)})"
-
-
-def _without_password(where: str, place: str) -> str:
-    """The address of a database for libpq; raises ConfigError ``ledger-password`` for one that holds a secret.
-
-    Command lines are read by others; libpq takes a password from PGPASSFILE, PGPASSWORD or a service file.
-    """
-    if re.search(r"\bpassword\s*=|//[^/@]*:[^/@]*@", place):
-        raise ConfigError(
-            "ledger-password",
-            "the address of the ledger holds a password, which every process on this machine could read",
-            object="--ledger",
-            found="a password on the command line",
-            wanted="an address without one",
-            hint="put it into a password file (PGPASSFILE) or a service file of libpq",
-        )
-    return where if place.startswith("//") else place
 
 
 @contextmanager

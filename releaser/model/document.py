@@ -60,6 +60,7 @@ class Document(BaseModel):
 
 
 D = TypeVar("D", bound=Document)
+_PLAIN = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 @lru_cache(maxsize=64)  # a run reads the same few documents again before every step
@@ -96,7 +97,7 @@ def canonical_json(value: Any) -> bytes:
     import rfc8785
 
     if _is_plain(value):  # then both spell it alike, and this one is many times as fast
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+        return _PLAIN.encode(value).encode()
     try:
         return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
@@ -115,9 +116,9 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, str):
         return value.isascii()
     if isinstance(value, dict):
-        return all(isinstance(k, str) and k.isascii() and _is_plain(v) for k, v in value.items())
+        return all(map(_is_plain, value.values())) and all(isinstance(k, str) and k.isascii() for k in value)
     if isinstance(value, (list, tuple)):
-        return all(_is_plain(v) for v in value)
+        return all(map(_is_plain, value))
     return value is None or (isinstance(value, int) and abs(value) <= _MAX_INTEGER)
 
 

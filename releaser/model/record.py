@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from releaser.model.document import Document
 
@@ -13,11 +14,13 @@ from releaser.model.document import Document
 class Run(Document):
     """A run took the release over; what follows was recorded by it. ``epoch`` counts them from 1.
 
-    ``by`` names the run and is like no other's; ``dropped`` is the torn line that it found at the end.
+    ``by`` names the run and is like no other's, ``release`` what it publishes (repository and tag, empty where that was
+    not said); ``dropped`` is the torn line that it found at the end.
     """
 
     epoch: int = Field(ge=1)
     by: str
+    release: str = ""
     dropped: str = ""
 
 
@@ -30,12 +33,12 @@ class Intent(Document):
 
 
 class Answer(Document):
-    """What was answered, in the remote's words; ``wait`` is in seconds."""
+    """What was answered, in the remote's words; ``wait`` is in whole seconds."""
 
     effect: str
     result: Literal["accepted", "refused", "taken", "later", "unknown"]
     detail: str
-    wait: float
+    wait: int
 
 
 class Outcome(Document):
@@ -84,6 +87,13 @@ class Record(Document):
     body: Mapping[str, Any]
     previous: str = Field(pattern=r"^[0-9a-f]{64}$")
     hash: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+    @field_validator("at")
+    @classmethod
+    def _a_moment(cls, at: str) -> str:
+        if datetime.fromisoformat(at).tzinfo is None:
+            raise ValueError("a time without a zone")
+        return at
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> Record:

@@ -57,25 +57,27 @@ class Row:
     object: str
 
     def passed(self, reason: str) -> GateRow:
-        return GateRow(name=self.name, object=self.object, status=Status.PASS, reason=reason)
+        return _row(self.name, self.object, Status.PASS, reason)
 
     def fail(self, reason: str, *, found: str = "", wanted: str = "", hint: str = "") -> GateRow:
-        return self._row(Status.FAIL, reason, found, wanted, hint)
+        return _row(self.name, self.object, Status.FAIL, reason, found, wanted, hint)
 
     def wait(self, reason: str, *, found: str = "", wanted: str = "", hint: str = "") -> GateRow:
-        return self._row(Status.WAIT, reason, found, wanted, hint)
+        return _row(self.name, self.object, Status.WAIT, reason, found, wanted, hint)
 
     def skip(self, reason: str) -> GateRow:
-        return GateRow(name=self.name, object=self.object, status=Status.SKIP, reason=reason)
+        return _row(self.name, self.object, Status.SKIP, reason)
 
     def missing(self, fact: Unobserved, hint: str = "") -> GateRow:
         """The row for a fact that is not there: skipped when nobody asked, waiting when asking failed."""
         return self.wait(fact.reason, hint=hint) if fact.failed else self.skip(fact.reason)
 
-    def _row(self, status: Status, reason: str, found: str, wanted: str, hint: str) -> GateRow:
-        return GateRow(
-            name=self.name, object=self.object, status=status, reason=reason, found=found, wanted=wanted, hint=hint
-        )
+
+@lru_cache(maxsize=1024)  # a run settles the same case again before every step
+def _row(
+    name: str, object: str, status: Status, reason: str, found: str = "", wanted: str = "", hint: str = ""
+) -> GateRow:
+    return GateRow(name=name, object=object, status=status, reason=reason, found=found, wanted=wanted, hint=hint)
 
 
 @lru_cache(maxsize=256)  # a run asks for the same few again before every step

@@ -166,7 +166,8 @@ C = TypeVar("C", bound=Child)
 class Reaper:
     """Kills all running commands (SIGKILL) at each of *moments*, once: the request's answer finds nobody.
 
-    ``tell`` is called then. Requests are counted from the beginning; a context manager, which watches *journal*.
+    *tell* is called then. A context manager: requests are counted while it is open, and what still runs at its end
+    is killed too.
     """
 
     def __init__(
@@ -185,6 +186,7 @@ class Reaper:
 
     def __exit__(self, *_: object) -> None:
         self._journal.arriving = self._journal.watch = lambda _: None
+        self._kill()
 
     def start(self, launch: Callable[[], C]) -> C:
         """A command on its way, which can be killed from its first request on."""

@@ -210,7 +210,7 @@ def test_on_a_full_disk_what_was_taken_stays(tmp_path: Path) -> None:
     page = os.sysconf("SC_PAGE_SIZE")
     with small_disk(tmp_path / "disk", page) as disk:
         path = disk.folder / "ledgers.db"
-        ends = []
+        ends: list[int] = []
         while not ends or ends[-1] < len(LINES):
             disk.resize((len(ends) + 1) * page)
             there: list[bytes] = []
@@ -359,7 +359,7 @@ def test_a_connection_that_was_ended_is_made_again(cluster: Cluster, schema: str
 
 @postgresql
 def test_a_server_that_falls_silent_is_not_waited_for(cluster: Cluster, schema: str) -> None:
-    with PostgresStore("", TAG, patience=0.2) as store:
+    with PostgresStore("", TAG, patience=2) as store:
         silent = backend(cluster, schema)
         os.kill(silent, signal.SIGSTOP)
         try:
@@ -371,7 +371,7 @@ def test_a_server_that_falls_silent_is_not_waited_for(cluster: Cluster, schema: 
 
 @postgresql
 def test_a_locked_table_is_waited_for_and_then_held(cluster: Cluster, schema: str) -> None:
-    with PostgresStore("", TAG, patience=1) as store, cluster.owner(schema) as owner:
+    with PostgresStore("", TAG, patience=2) as store, cluster.owner(schema) as owner:
         owner.execute("BEGIN")
         owner.execute("LOCK TABLE ledger")
         assert outcome(lambda: store.extend(0, LINES[:1])) == "ledger-held"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from releaser.engine.ledger import GENESIS, SCHEMA, Ledger, line, seal, verify
+from releaser.engine.ledger import GENESIS, SCHEMA, Ledger, seal, verify
 from releaser.errors import ConfigError, ExternalError, WaitingError
 from releaser.model.document import canonical_json
 from tests.world import Clock, Disk, Power
@@ -30,8 +30,8 @@ def chain(bodies: list[dict[str, str]]) -> list[bytes]:
     lines: list[bytes] = []
     record: Mapping[str, Any] | None = None
     for number, body in enumerate(bodies):
-        record = seal(record, "outcome", body, NOW + timedelta(seconds=number))
-        lines.append(line(record))
+        record, raw = seal(record, "outcome", body, NOW + timedelta(seconds=number))
+        lines.append(raw)
     return lines
 
 
@@ -50,7 +50,7 @@ def assert_broken(lines: list[bytes], at: int | None = None) -> None:
 @given(LEDGERS)
 def test_what_was_sealed_is_read_back_in_order(lines: list[bytes]) -> None:
     records = list(verify(lines, "ledger"))
-    assert [line(r) for r in records] == lines
+    assert [canonical_json(r) + b"\n" for r in records] == lines
     assert [r["seq"] for r in records] == list(range(len(lines)))
     assert records[0]["previous"] == GENESIS
 
@@ -110,7 +110,7 @@ def resealed(**changes: object) -> bytes:
     """A record with a hash that fits, by somebody who knows how hashes are made."""
     record = json.loads(CHAIN[0]) | changes
     del record["hash"]
-    return line(record | {"hash": hashlib.sha256(canonical_json(record)).hexdigest()})
+    return canonical_json(record | {"hash": hashlib.sha256(canonical_json(record)).hexdigest()}) + b"\n"
 
 
 def test_a_resealed_record_does_not_fit_the_next_one() -> None:

@@ -6,6 +6,7 @@ import argparse
 import secrets
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -64,7 +65,8 @@ def _campaign(report: Report, kills: int, races: int, racers: int, ledgers: Sequ
             speed = f"{done / report.seconds:.1f}/s, {len(report.failures)} broken"
             progress.update(bar, completed=done, description=speed)
 
-        campaign(order, enough, report, tell)
+        with suppress(KeyboardInterrupt):  # what was played until then counts
+            campaign(order, enough, report, tell)
     return report
 
 

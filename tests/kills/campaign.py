@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -124,7 +125,10 @@ def _forker() -> Forker:
 
 
 def _play(order: Order) -> tuple[Order, Outcome]:
-    return order, play(order, _forker())
+    try:
+        return order, play(order, _forker())
+    except Exception:
+        return order, Outcome(order.seed, order.ledger, violations=[traceback.format_exc()])
 
 
 def campaign(

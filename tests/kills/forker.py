@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from itertools import count
 from pathlib import Path
@@ -29,40 +29,22 @@ ROOT = Path(__file__).parents[2]
 class Forked:
     """A command on its way. What it prints goes to ``output``."""
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, kill: Callable[[], None]) -> None:
         self.output = output
-        self._started, self._ended = threading.Event(), threading.Event()
-        self._pid = self._code = 0
-
-    def kill(self) -> None:
-        """End it by SIGKILL, if it has not ended."""
-        if not self._ended.is_set():
-            os.kill(self._pid, signal.SIGKILL)
+        self.kill = kill
+        """Ends it by SIGKILL, if it has not ended."""
+        self.ended = threading.Event()
+        self.code = 0
 
     def wait(self, timeout: float | None = None) -> int:
         """Its exit code, negative for a signal; raises TimeoutError after *timeout* seconds."""
-        if not self._ended.wait(timeout):
+        if not self.ended.wait(timeout):
             raise TimeoutError
-        return self._code
+        return self.code
 
     def said(self) -> str:
         """What it has printed."""
-        return self.output.read_text(errors="replace")
-
-    def hear(self, told: Mapping[str, int]) -> None:
-        """Take in what its parent says of it."""
-        if "pid" in told:
-            self._pid = told["pid"]
-            self._started.set()
-        else:
-            self._code = told["code"]
-            self._ended.set()
-
-    def started(self) -> Self:
-        """This, once it is there."""
-        if not self._started.wait(60):
-            raise TimeoutError
-        return self
+        return self.output.read_text(errors="replace") if self.output.exists() else ""
 
 
 class Forker:
@@ -91,28 +73,34 @@ class Forker:
 
     def start(self, folder: Path, environment: Mapping[str, str], arguments: Sequence[str], output: Path) -> Forked:
         """``releaser ARGUMENTS`` in *folder*, with *environment* alone."""
-        assert self._server.stdin is not None
         with self._lock:
             number = next(self._numbers)
-            child = self._children[number] = Forked(output)
-            order = {"number": number, "folder": str(folder), "environment": dict(environment), "output": str(output)}
-            print(json.dumps({**order, "arguments": list(arguments)}), file=self._server.stdin, flush=True)
-        return child.started()
+            child = self._children[number] = Forked(output, lambda: self._order(number=number))
+        self._order(
+            number=number, folder=str(folder), environment=dict(environment), output=str(output), arguments=arguments
+        )
+        return child
+
+    def _order(self, **order: Any) -> None:
+        assert self._server.stdin is not None
+        with self._lock:
+            print(json.dumps(order), file=self._server.stdin, flush=True)
 
     def _listen(self) -> None:
         assert self._server.stdout is not None
         for line in self._server.stdout:
             told = json.loads(line)
-            self._children[told["number"]].hear(told)
-            if "code" in told:
-                del self._children[told["number"]]
+            child = self._children.pop(told["number"])
+            child.code = told["code"]
+            child.ended.set()
 
 
 # The process that forks
 
 
 def serve() -> None:
-    """Fork a command for each order on stdin, and say on stdout when it started and ended, until stdin is closed."""
+    """Fork a command for each order on stdin, or kill it where the order is no more than its number, and say on stdout
+    how each ended, until stdin is closed."""
     _warm()
     running: dict[int, tuple[int, int]] = {}
     orders = sys.stdin.fileno()
@@ -123,24 +111,22 @@ def serve() -> None:
             if descriptor != orders:
                 number, pid = running.pop(descriptor)
                 os.close(descriptor)
-                _say(number=number, code=os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-                continue
+                code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                sys.stdout.write(json.dumps({"number": number, "code": code}) + "\n")
+                sys.stdout.flush()
+        if orders in ready:
             chunk = os.read(orders, 1 << 16)
             if not chunk:
                 return
             *lines, left = (left + chunk).split(b"\n")
-            for line in lines:
-                order = json.loads(line)
-                pid = os.fork()
-                if not pid:
+            for order in map(json.loads, lines):
+                if "arguments" not in order:
+                    for pid in (pid for number, pid in running.values() if number == order["number"]):
+                        os.kill(pid, signal.SIGKILL)
+                elif pid := os.fork():
+                    running[os.pidfd_open(pid)] = order["number"], pid
+                else:
                     _become(order)
-                running[os.pidfd_open(pid)] = order["number"], pid
-                _say(number=order["number"], pid=pid)
-
-
-def _say(**told: int) -> None:
-    sys.stdout.write(json.dumps(told) + "\n")
-    sys.stdout.flush()
 
 
 def _become(order: Mapping[str, Any]) -> None:

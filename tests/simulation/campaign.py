@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import time
@@ -129,9 +130,17 @@ def _played(stories: Sequence[Story], jobs: int) -> Iterator[Sequence[Outcome]]:
 
 
 def _chunk(stories: Sequence[Story]) -> list[Outcome]:
-    """What is sent to the process that counts: the choices only where they may be wanted."""
-    played = map(play, stories)
-    return [o if o.violations else replace(o, choices=()) for o in played]
+    """What is sent to the process that counts: the choices only where they may be wanted.
+
+    Worlds are full of cycles; they are cleared away between chunks, for the collector takes a third of the time.
+    """
+    gc.disable()
+    try:
+        played = map(play, stories)
+        return [o if o.violations else replace(o, choices=()) for o in played]
+    finally:
+        gc.enable()
+        gc.collect()
 
 
 def as_json(report: Report) -> str:

@@ -96,6 +96,8 @@ class _Judge:
         self.accepted: dict[str, int] = {}
         self.answers: dict[str, tuple[float, Mapping[str, Any]]] = {}
         self.begun = False
+        self.touched = False
+        self.uploads = {f"{registry}.publish" for registry in evidence.arrived}
         self.committed: dict[tuple[str, str, str], bytes] = {}
         self.sends: dict[str, list[Event]] = defaultdict(list)
         self.meant: dict[int, float] = {}
@@ -105,6 +107,7 @@ class _Judge:
             handle = self._handler(event.call)
             if handle is not None and (not event.late or event.call == "ledger.extend"):
                 handle(event)
+            self.touched = self.touched or event.process == "somebody" or event.call in self.uploads
         self._arrivals()
         return self.found
 
@@ -295,19 +298,19 @@ class _Judge:
             run.last_send = event.step
             since = max(intent, run.before_target)
         facts = {name: read for name, read in self._facts(event).items() if read.step > since}
+        self.manifest = self.manifest or self._guarded_manifest(event)
         guard = Guard(facts, self.evidence.uploaded, begun=self._has_begun(event))
         for invariant, what in guard.objections():
             self._broken(invariant, f"sends {key}: {what}", event)
-        if guard.manifest is not None:
-            self.manifest = self.manifest or guard.manifest
         return guard.manifest
 
     def _has_begun(self, event: Event) -> bool:
         """Whether a registry holds bytes of the release by then, whoever sent them."""
         if not self.begun:
-            digests = set(self.manifest.digests) if self.manifest else set()
+            digests = self.manifest.digests if self.manifest else frozenset()
+            now = _EPOCH + event.time  # at which something may be there only when somebody has uploaded before
             self.begun = any(
-                a.digest in digests and a.at.timestamp() <= _EPOCH + event.time
+                a.digest in digests and (a.at.timestamp() < now or (a.at.timestamp() == now and self.touched))
                 for arrivals in self.evidence.taken.values()
                 for a in arrivals
             )

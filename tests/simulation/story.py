@@ -24,8 +24,9 @@ class Story:
 
     ``strikes`` are the faults and moves, ``crashes`` processes that die at a given call; ``racers`` orchestrators work
     on the release at the same time in the first rounds. A *prepared* story begins with a drafted and approved release;
-    others begin with ``drafters`` jobs and the votes of people. Approvals are ``age`` seconds old when the first run begins. ``restless`` is how often a task is interrupted, and
-    *interleaved* ones run the work of one process side by side. Lags and skews are those of each racer, in seconds.
+    others begin with ``drafters`` jobs and the votes of people. Approvals are ``age`` seconds old when the first run
+    begins. ``restless`` is how often a task is interrupted, and *interleaved* ones run the work of one process side by
+    side. Lags, skews and delays are those of each racer, in seconds.
     """
 
     seed: int
@@ -101,12 +102,20 @@ def ends(story: Story, fired: Iterable[Strike], seconds: float = 0.0) -> frozens
 
 def reports(story: Story, fired: Sequence[Strike], seconds: float) -> frozenset[str]:
     """The states that a run on the way may report: those of an end, those that pass, and a refusal that it met."""
-    refused = {"partial"} if any(s.act in _REFUSING for s in fired) else set()
-    return ends(story, fired, seconds) | {"approved", "publishing", "awaiting approval", "undrafted", *refused}
+    passing = {"approved", "publishing", "awaiting approval", "undrafted"}
+    passing |= {"partial"} if any(s.act in _REFUSING or s.move in _SPOILING for s in fired) else set()
+    passing |= {"frozen"} if any(s.move == "freeze_for_an_hour" for s in fired) else set()
+    return ends(story, fired, seconds) | passing
 
 
 LIFETIME = 72 * 3600.0
 """Seconds after which the policies of all stories let an approval expire."""
+_SPOILING = frozenset(
+    {
+        *("withdraw", "swap_asset", "replace_manifest"),  # what is listed cannot be downloaded then
+        *("publish_other", "publish_other_first", "publish_same", "publish_same_first"),  # refused before it shows
+    }
+)
 _REFUSING = frozenset({Act.REFUSED, Act.LAPSED, Act.REPLAYED})
 _VOIDED = frozenset({"voided"})
 _HELD = frozenset({"awaiting approval", "publishing"})

@@ -79,12 +79,12 @@ def run(options: argparse.Namespace) -> int:
     wiring = Wiring(reporter(options.log_format), options.repository or manifest.repository.name)
     with wiring.outside() as outside:
         release = draft(outside, manifest, files, notes(manifest))
-        if release.draft and not manifest.draft:
+        if not manifest.draft:  # then it is public at once; one that is and is on record is left alone
             subject = Subject(options.tag, wiring.read_policy, wiring.known)
             with wiring.ledger(options.ledger, options.tag) as ledger:
                 result = publish(outside, ledger, subject, Patience(), look(outside, subject))
-            for problem in result.problems:
-                raise problem
+            if result.problems:
+                raise result.problems[0]
             release = result.view.candidate.release
     action.outputs(os.environ, {"digest": manifest.digest(), "url": release.url})
     if options.format == "json":

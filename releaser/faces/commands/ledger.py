@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 
 from releaser.errors import ConfigError, Exit
 from releaser.faces import options as shared
@@ -15,20 +16,35 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.forge(parser)
     shared.ledger(parser)
     parser.add_argument(
-        "--head", metavar="HASH", help="the hash that an earlier run printed: its record must still be there"
+        "--head",
+        metavar="HASH",
+        type=_hash,
+        help="the hash that an earlier run printed, or its first 16 digits: its record must still be there",
     )
     shared.logs(parser)
 
 
+def _hash(text: str) -> str:
+    """Enough of a hash to tell records apart."""
+    if not re.fullmatch("[0-9a-f]{16,64}", text):
+        raise argparse.ArgumentTypeError("it is not 16 to 64 hexadecimal digits")
+    return text
+
+
 def run(options: argparse.Namespace) -> int:
     """Check every record's hash and number; a broken chain ends with exit code 2 and the record's line."""
-    from releaser.engine.ledger import verify
+    from releaser.engine.ledger import verify, whole
     from releaser.faces.log import reporter, shown
     from releaser.faces.where import repository
     from releaser.faces.wire import Wiring
 
-    wiring = Wiring(reporter(options.log_format), repository(options) if not options.ledger else options.repository)
-    where, lines = wiring.records(options.ledger, options.tag)
+    try:
+        about = repository(options)
+    except ConfigError:
+        about = ""  # a file that somebody was sent belongs to no repository here
+    wiring = Wiring(reporter(options.log_format), about)
+    where, stored = wiring.records(options.ledger, options.tag)
+    lines, torn = whole(stored)
     if not lines:
         raise ConfigError(
             "ledger-missing",
@@ -54,4 +70,6 @@ def run(options: argparse.Namespace) -> int:
             print(f"{record['seq']:>4}  {at}  {kind:<8}  {json.dumps(record['body'], sort_keys=True)}")
     else:
         print(f"{len(records)} records, unbroken; head {records[-1]['hash'] if records else 'none'}")
+    if torn:
+        print(f"behind them, {len(torn)} bytes of a record that was never acknowledged; the next run drops them")
     return Exit.DONE

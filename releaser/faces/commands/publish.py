@@ -53,7 +53,6 @@ def run(options: argparse.Namespace) -> int:
         if options.format == "text":
             render.plan_text(before.plan, render.console())
         result = publish(outside, ledger, subject, patience, before)
-        wiring.reporter.say("ledger", where=ledger.where, records=ledger.length, head=ledger.head)
         done = report(result.view, result.state, result.problems)
     if options.format == "json":
         print(render.as_json(done))
@@ -63,6 +62,6 @@ def run(options: argparse.Namespace) -> int:
     if action.is_job(os.environ):
         action.summary(os.environ, render.status_markdown(done))
         action.outputs(os.environ, {"state": done.state, "digest": done.manifest, "ledger": ledger.head})
-    for problem in result.problems:
-        raise problem
+    if result.problems:
+        raise result.problems[0]
     return Exit.DONE if done.state == "released" else Exit.WAITING

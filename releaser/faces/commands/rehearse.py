@@ -171,17 +171,19 @@ def _release(operator: Operator, project: Sample, lag: float, tricks: bool) -> i
     publish = ("publish", tag, "--ledger", "forge", "--poll", "0.2", *(("--settle", f"{lag + 3:g}") if tricks else ()))
     code = operator.run("contributor", contributor, "plan", tag, "--artifacts", dist)
     code = code or operator.run("tag job", project.job, "assemble", tag, "--artifacts", dist)
-    code = code or operator.run("tag job", project.job, "draft", tag, "--artifacts", dist)
     if code:
         return code
-    if json.loads(manifest.read_bytes())["draft"]:
+    waits = json.loads(manifest.read_bytes())["draft"]  # else the draft is public at once, which is on record too
+    draft = ("draft", tag, "--artifacts", dist, *(() if waits else ("--ledger", "forge")))
+    code = operator.run("tag job", project.job, *draft)
+    if waits and not code:
         from releaser.model.document import sha256
 
         digest = sha256(manifest.read_bytes())
         for login, environment in project.reviewers.items():
             code = code or operator.run(login, environment, "approve", tag, "--digest", digest)
         code = code or operator.publish(project.job, *publish)
-    return code or (operator.verdict(project.job, *publish) if tricks else code)
+    return code or (operator.verdict(project.job, *(publish if waits else draft)) if tricks else code)
 
 
 def _list_steps() -> None:

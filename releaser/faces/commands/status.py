@@ -19,9 +19,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Read everything, change nothing; exit 0 when released, 4 while on the way, 3 or 6 when stopped."""
     from releaser.engine.intents import ended
-    from releaser.engine.ledger import verify
+    from releaser.engine.ledger import verify, whole
+    from releaser.engine.reconcile import state_of
     from releaser.engine.report import report
-    from releaser.engine.states import State, outlook
+    from releaser.engine.states import State
     from releaser.engine.view import Subject, look
     from releaser.faces import action, render
     from releaser.faces.log import reporter
@@ -33,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     where, lines = wiring.records(options.ledger, options.tag)
     with wiring.outside() as outside:
         view = look(outside, subject)
-    state = outlook(view.state, ended(verify(lines, where)))
+    state = state_of(view, ended(verify(whole(lines)[0], where)))
     shown = report(view, state)
     if options.format == "json":
         print(render.as_json(shown))
