@@ -54,6 +54,10 @@ simulate: $(VENV)/.tools ## releases under every fault, by seed: SEEDS=100000 JO
 	$(BIN)/python -m tests.simulation --jobs $(or $(JOBS),1) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FIRST),--first $(FIRST)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(CRASHES),--crashes $(CRASHES)) $(if $(MATRIX),--matrix) $(ARGS)
 
+.PHONY: mutants
+mutants: $(VENV)/.tools ## plant bugs in a copy of the core: does the simulator see each within 5,000 seeds? JOBS=2
+	$(BIN)/python -m tests.simulation.mutants --jobs $(or $(JOBS),1) $(ARGS)
+
 .PHONY: kills
 kills: $(VENV)/.tools ## real processes killed (KILLS=1000) or racing (RACES=200 RACERS=2); JOBS=2; SEED=7 draws the same again
 	$(BIN)/python -m tests.kills --jobs $(or $(JOBS),2) $(if $(SEED),--seed $(SEED)) \

@@ -481,8 +481,9 @@ class Arrival:
 class Registry:
     """A place that holds packages.
 
-    ``forgiving`` registries answer yes to the same bytes again, others refuse a file that is there. ``taken`` is
-    what is there, ``arrived`` every upload that was taken or would have been, ``at`` by which every one counts.
+    ``forgiving`` registries answer yes to the same bytes again, others refuse a file that is there with what ``exists``
+    says of it. ``taken`` is what is there, ``arrived`` every upload that was taken or would have been, ``at`` by which
+    every one counts.
     ``record_lag`` and ``index_lag`` are the seconds until `observe` and `visible` show a file. ``faults`` are those
     of the next writes, one each, None for one that goes well, with ``lateness`` in seconds; packages in ``refused`` are
     refused for good, files in ``burned`` for their name was used up, those in ``closed`` have no trusted publisher.
@@ -495,6 +496,7 @@ class Registry:
         self.label = self.name = name
         self.terms = terms
         self.forgiving = forgiving
+        self.exists = Sent.REFUSED
         self.arrived: list[Arrival] = []
         self.taken: list[Arrival] = []
         self.record_lag = 0.0
@@ -595,7 +597,7 @@ class Registry:
         if there is None:
             self.taken.append(arrival)
         elif not self.forgiving or there.digest != arrival.digest:
-            return Receipt(Sent.REFUSED, "400 this file already exists")
+            return Receipt(self.exists, "400 this file already exists")
         self.arrived.append(arrival)
         return Receipt(Sent.ACCEPTED, "200")
 

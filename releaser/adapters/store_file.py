@@ -60,6 +60,7 @@ class FileStore:
             lines = stored.readlines()
             whole = [line for line in lines if line.endswith(b"\n")]
             self._count, self._end = len(whole), sum(map(len, whole))
+            self._last = whole[-1] if whole else b""
             self._seen = self._state()
         return lines
 
@@ -68,7 +69,7 @@ class FileStore:
             if self._failed is not None:
                 raise self._failed
             require_same(os.fstat(self._descriptor), self._path)
-            if after != self._count or self._seen != self._state():  # the latter: somebody edited it behind the lock
+            if after != self._count or self._changed():
                 return False
             try:
                 os.ftruncate(self._descriptor, self._end)  # cuts off a torn line
@@ -81,6 +82,7 @@ class FileStore:
                 raise
             self._count += len(lines)
             self._end += sum(map(len, lines))
+            self._last = lines[-1] if lines else self._last
             self._seen = self._state()
         return True
 
@@ -91,6 +93,11 @@ class FileStore:
         except BlockingIOError as error:
             raise held(self.name) from error
         require_same(os.fstat(self._descriptor), self._path)
+
+    def _changed(self) -> bool:
+        """Whether somebody edited it behind the lock; two edits may be too close for the time to tell them apart."""
+        last = os.pread(self._descriptor, len(self._last), self._end - len(self._last))
+        return self._seen != self._state() or last != self._last
 
     def _state(self) -> tuple[int, int]:
         """What changes when somebody writes to the file."""

@@ -51,11 +51,6 @@ class ForgeStore:
         """Close the connections."""
         self._rest.close()
 
-    @property
-    def head(self) -> str:
-        """The newest commit that was read or added, empty without one: written down elsewhere, it shows a cut."""
-        return self._ends[self._known][0] if self._known in self._ends else ""
-
     def read(self) -> Sequence[bytes]:
         """Every line, oldest first; what is no record is a line too, for whoever verifies the chain."""
         lines: list[bytes] = []
@@ -68,7 +63,7 @@ class ForgeStore:
 
     def extend(self, after: int, lines: Sequence[bytes]) -> bool:
         """Add one commit and move the reference to it: two requests, three for the first of a ledger."""
-        if after != self._known:
+        if self._known < 0:
             self.read()
         if after != self._known:
             return False

@@ -1,8 +1,8 @@
 """Ledgers in a database, of many releases in one table: a file of SQLite, or a server of PostgreSQL.
 
-A record is a row (release, seq, line); that no two have the same (release, seq) is what makes `extend` a
-compare-and-swap. The database's own triggers refuse to change or delete a row; whoever owns it can drop them, which
-the chain of hashes shows.
+A record is a row (release, seq, line). That no two have the same (release, seq), and that the one before is still what
+this store knows, makes `extend` a compare-and-swap, also where a backup was restored meanwhile. The database's own
+triggers refuse to change or delete a row; whoever owns it can drop them, which the chain of hashes shows.
 """
 
 from __future__ import annotations
@@ -70,8 +70,15 @@ _DAMAGES = {"42703", "42804", "42P01", "42P07", "XX001", "XX002"}  # no such tab
 _OUTAGES = {"", "08", "57"}  # connection exceptions, operator intervention
 _PRIMARY = "let PGHOST name the primary; where it names several, set PGTARGETSESSIONATTRS=read-write"
 _RIGHTS = "let the database's owner run this once, then GRANT SELECT, INSERT ON ledger and SELECT ON ledger_schema"
+_Seen = tuple[int, int, int]  # number, size and time of a file: what changes when somebody writes
+_READ_RIGHTS = "let the database's owner GRANT SELECT ON ledger, ledger_schema, and USAGE on their schema"
 _CODE_HINTS = {sqlite3.SQLITE_FULL: ROOM, sqlite3.SQLITE_IOERR: PLACE}
 _STATE_HINTS = {"25006": _PRIMARY, "42501": _RIGHTS, "3F000": _RIGHTS, "53100": ROOM}
+_HEAD = """
+    SELECT count(*), max(seq), (SELECT line FROM ledger WHERE release = ? AND seq = ?) FROM ledger WHERE release = ?"""
+_HIDDEN = """
+    SELECT EXISTS (SELECT FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace
+                   WHERE relname = 'ledger_schema' AND NOT has_schema_privilege(n.oid, 'USAGE'))"""
 
 
 class _Cursor(Protocol):
@@ -93,8 +100,11 @@ class _Database(ABC):
     name: str
     _mark: str  # stands for a parameter
 
-    def __init__(self, release: str) -> None:
+    def __init__(self, release: str, reading: bool) -> None:
         self._release = release
+        self._reading = reading
+        self._missing = False  # whether there are no tables, which are not made for reading
+        self._known: tuple[int, bytes | None] | None = None  # how many rows were read or added last, and the last one
 
     def __enter__(self) -> Self:
         return self
@@ -108,25 +118,36 @@ class _Database(ABC):
     def read(self) -> Sequence[bytes]:
         with self._transaction() as cursor:
             statement = "SELECT seq, line FROM ledger WHERE release = ? ORDER BY seq"
-            cursor.execute(statement.replace("?", self._mark), (self._release,))
-            rows = cursor.fetchall()
+            rows = [] if self._missing else self._answer(cursor, statement, self._release)
         for number, (seq, line) in enumerate(rows):
             if seq != number or not isinstance(line, bytes):
                 raise broken(f"{self.name}:{number + 1}", f"record {seq}", f"record {number}")
+        self._known = len(rows), rows[-1][1] if rows else None
         return [line + b"\n" for _, line in rows]
 
     def extend(self, after: int, lines: Sequence[bytes]) -> bool:
+        if self._reading:
+            raise unwritable(self.name, "opened for reading", "open it for writing")
         rows = [(self._release, after + n, line.removesuffix(b"\n")) for n, line in enumerate(lines)]
         try:
             with self._transaction() as cursor:
-                statement = "SELECT count(*) FROM ledger WHERE release = ?"
-                cursor.execute(statement.replace("?", self._mark), (self._release,))
-                if cursor.fetchall() != [(after,)]:
+                ((count, newest, head),) = self._answer(cursor, _HEAD, self._release, after - 1, self._release)
+                if (count, newest) != (after, after - 1 if after else None):
+                    return False
+                if self._known not in (None, (after, head)):  # a backup was restored, and others went on from there
                     return False
                 cursor.executemany("INSERT INTO ledger VALUES (?, ?, ?)".replace("?", self._mark), rows)
         except _LostRaceError:
             return False
+        self._known = after + len(rows), rows[-1][2] if rows else head
         return True
+
+    def _answer(self, cursor: _Cursor, query: str, *parameters: Any) -> list[Any]:
+        cursor.execute(query.replace("?", self._mark), parameters)
+        return cursor.fetchall()
+
+    def _refused(self, found: str, hint: str) -> ConfigError:
+        return unreadable(self.name, found, hint) if self._reading else unwritable(self.name, found, hint)
 
     @contextmanager
     def _transaction(self) -> Iterator[_Cursor]:
@@ -151,25 +172,29 @@ class SqliteStore(_Database):
     ``ledger-newer`` for one of a newer releaser, ``ledger-unwritable``, and WaitingError ``ledger-held`` where
     another process keeps it locked for *patience* seconds. Rows are on the disk when `extend` returns (WAL with
     ``synchronous=FULL``); once some could not be brought there, no others are taken.
+
+    *reading* needs no right to write: nothing is made or changed, a missing file is a ledger without lines, and
+    ConfigError ``ledger-unreadable`` stands for ``ledger-unwritable``. ``ledger-held`` then says that a run began
+    meanwhile.
     """
 
     _mark = "?"
 
-    def __init__(self, path: Path, release: str, patience: float = 10.0) -> None:
-        super().__init__(release)
+    def __init__(self, path: Path, release: str, patience: float = 10.0, *, reading: bool = False) -> None:
+        super().__init__(release, reading)
         self.name = f"sqlite:{path}#{release}"
         self._path = path
         self._failed: sqlite3.Error | None = None
+        self._settled: list[_Seen | None] | None = None
         with self._understood():
-            if not os.path.lexists(path):
+            if not reading and not os.path.lexists(path):
                 _create(path)
-            self._file = path.lstat()
-            require_regular(self._file)
-            uri = f"{path.absolute().as_uri()}?mode=rw"
+            uri = self._uri()
             self._connection = sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None)
         try:
-            with self._understood():
-                self._check()
+            if not self._missing:
+                with self._understood():
+                    self._check()
             with self._transaction():  # shows whether it can be written at all
                 pass
         except BaseException:
@@ -178,6 +203,26 @@ class SqliteStore(_Database):
 
     def close(self) -> None:
         self._connection.close()
+
+    def _uri(self) -> str:
+        """What to open. A file that no run has open is taken for one that stays as it is.
+
+        SQLite itself would make the files of a write-ahead log beside it, or fail where it may not
+        (https://sqlite.org/wal.html, section 5).
+        """
+        uri = f"{self._path.absolute().as_uri()}?mode=rw"
+        if self._reading:
+            file, log = state = _state(self._path)
+            uri = uri.replace("mode=rw", "mode=ro")
+            if file is None:
+                self._missing, self._settled = True, state
+                return "file::memory:"
+            if log is None or log[1] == 0:
+                self._settled = state
+                uri += "&immutable=1"
+        self._file = self._path.lstat()
+        require_regular(self._file)
+        return uri
 
     def _check(self) -> None:
         """Raise ConfigError unless this is a whole database of ours; nothing is changed in one that is not.
@@ -198,6 +243,8 @@ class SqliteStore(_Database):
             raise broken(self.name, "other tables or triggers", f"those of version {VERSION}")
         if (problems := self._pragma("integrity_check(1)")) != [(b"ok",)]:
             raise broken(self.name, plain(problems[0][0].decode(errors="replace")), "a whole database")
+        if self._reading:
+            return
         self._pragma("synchronous = FULL")
         if self._pragma("journal_mode = WAL") != [(b"wal",)]:
             raise unwritable(self.name, "no write-ahead log", PLACE)
@@ -210,8 +257,9 @@ class SqliteStore(_Database):
         with self._understood(), closing(self._connection.cursor()) as cursor:
             if self._failed is not None:
                 raise self._failed
-            require_same(self._file, self._path)
-            cursor.execute("BEGIN IMMEDIATE")
+            if not self._missing:
+                require_same(self._file, self._path)
+            cursor.execute("BEGIN" if self._reading else "BEGIN IMMEDIATE")
             yield cursor
 
     @contextmanager
@@ -223,7 +271,10 @@ class SqliteStore(_Database):
         except UnicodeDecodeError as error:  # of an error that quotes a damaged name
             raise broken(self.name, "a name that is no text", "a whole database") from error
         except OSError as error:
-            raise unwritable(self.name, error.strerror or str(error), hint_of(error)) from error
+            raise self._refused(error.strerror or str(error), hint_of(error)) from error
+        finally:
+            if self._settled is not None and _state(self._path) != self._settled:
+                raise held(self.name)
 
     def _meaning(self, error: sqlite3.Error) -> Exception:
         """*error* as one of ours, by its primary code: https://sqlite.org/rescode.html."""
@@ -237,7 +288,20 @@ class SqliteStore(_Database):
                 return broken(self.name, found, "a whole database")
             case code:
                 self._failed = error
-                return unwritable(self.name, found, _CODE_HINTS.get(code, PERMISSION))
+                return self._refused(found, _CODE_HINTS.get(code, PERMISSION))
+
+
+def _state(path: Path) -> list[_Seen | None]:
+    """The database at *path*, and the write-ahead log that a run has beside it; None where there is none."""
+    seen: list[_Seen | None] = []
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        try:
+            status = file.lstat()
+        except FileNotFoundError:
+            seen.append(None)
+        else:
+            seen.append((status.st_ino, status.st_size, status.st_mtime_ns))
+    return seen
 
 
 def _create(path: Path) -> None:
@@ -269,12 +333,15 @@ class PostgresStore(_Database):
     seconds or goes away, also at the end of `extend`; the next call connects again. Raises ConfigError
     ``ledger-unwritable`` for a standby and for missing rights, ``ledger-broken``, ``ledger-newer``,
     ``ledger-address-invalid`` and ``psycopg-missing``, and WaitingError ``ledger-held`` where the table is locked.
+
+    *reading* needs the right to SELECT alone, also at a standby: nothing is made, missing tables are a ledger without
+    lines, and ConfigError ``ledger-unreadable`` stands for ``ledger-unwritable``.
     """
 
     _mark = "%s"
 
-    def __init__(self, conninfo: str, release: str, patience: float = 30.0) -> None:
-        super().__init__(release)
+    def __init__(self, conninfo: str, release: str, patience: float = 30.0, *, reading: bool = False) -> None:
+        super().__init__(release, reading)
         self.name = f"postgresql#{release}"
         self._conninfo = _address(conninfo)
         self._patience = patience
@@ -293,9 +360,9 @@ class PostgresStore(_Database):
             fresh = self._connection is None
             connection = self._connection or self._connect()
             with _cut_after(self._patience, connection.fileno()), closing(connection.cursor()) as cursor:
-                cursor.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+                cursor.execute(f"BEGIN ISOLATION LEVEL READ COMMITTED{' READ ONLY' if self._reading else ''}")
                 cursor.execute(_SETTINGS, (f"{self._patience / 2 * 1000:.0f}ms",) * 2)
-                if fresh:
+                if fresh or self._missing:
                     self._require_tables(cursor)
                 yield cursor
 
@@ -315,23 +382,37 @@ class PostgresStore(_Database):
         return self._connection
 
     def _require_tables(self, cursor: _Cursor) -> None:
-        """Make the tables where they are missing; raise ConfigError where they cannot be used."""
-        cursor.execute("SHOW transaction_read_only")
-        if cursor.fetchall() != [("off",)]:
-            raise unwritable(self.name, "a server that only reads, as a standby does", _PRIMARY)
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_APPLICATION,))  # or two make them at once
-        cursor.execute("SELECT to_regclass('ledger_schema') IS NULL")
-        for statement in _POSTGRES_SCHEMA if cursor.fetchall() == [(True,)] else ():
-            cursor.execute(statement)
-        cursor.execute("SELECT version FROM ledger_schema")
-        versions = [version for (version,) in cursor.fetchall()]
+        """Make the tables where they are missing, except for reading; raise ConfigError where they cannot be used."""
+        if self._reading:
+            self._missing = self._lacks_tables(cursor)
+            if self._missing:
+                return
+        else:
+            self._make_tables(cursor)
+        versions = [version for (version,) in self._answer(cursor, "SELECT version FROM ledger_schema")]
         if max(versions, default=0) > VERSION:
             raise newer(self.name, max(versions))
         if versions != [VERSION]:
             raise broken(self.name, "tables without a version", f"those of version {VERSION}")
-        cursor.execute("SELECT bool_and(has_table_privilege('ledger', r)) FROM unnest('{SELECT,INSERT}'::text[]) AS r")
-        if cursor.fetchall() != [(True,)]:
+        rights = "SELECT bool_and(has_table_privilege('ledger', r)) FROM unnest('{SELECT,INSERT}'::text[]) AS r"
+        if not self._reading and self._answer(cursor, rights) != [(True,)]:
             raise unwritable(self.name, "no right to add to the table", _RIGHTS)
+
+    def _make_tables(self, cursor: _Cursor) -> None:
+        if self._answer(cursor, "SHOW transaction_read_only") != [("off",)]:
+            raise unwritable(self.name, "a server that only reads, as a standby does", _PRIMARY)
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_APPLICATION,))  # or two make them at once
+        if self._answer(cursor, "SELECT to_regclass('ledger_schema') IS NULL") == [(True,)]:
+            for statement in _POSTGRES_SCHEMA:
+                cursor.execute(statement)
+
+    def _lacks_tables(self, cursor: _Cursor) -> bool:
+        """Whether there are none, for certain: of a schema that it may not use, PostgreSQL shows a user nothing."""
+        names = "SELECT to_regclass('ledger_schema') IS NULL AND to_regclass('ledger') IS NULL"
+        lacking = self._answer(cursor, names) == [(True,)]
+        if lacking and self._answer(cursor, _HIDDEN) != [(False,)]:
+            raise self._refused("no right to use the schema of a ledger", _READ_RIGHTS)
+        return lacking
 
     @contextmanager
     def _understood(self) -> Iterator[None]:
@@ -369,7 +450,8 @@ class PostgresStore(_Database):
                 wanted="an answer",
                 hint="see that it runs and that PGHOST or PGSERVICE names it, then run this again",
             )
-        return unwritable(self.name, found, _STATE_HINTS.get(state, "mend that at the server, then run this again"))
+        hint = _STATE_HINTS.get(state, "mend that at the server, then run this again")
+        return self._refused(found, _READ_RIGHTS if self._reading and hint == _RIGHTS else hint)
 
 
 def _address(conninfo: str) -> str:
@@ -419,6 +501,17 @@ def _cut_after(seconds: float, descriptor: int) -> Iterator[None]:
         finally:
             guard.cancel()
             guard.join()
+
+
+def unreadable(where: str, found: str, hint: str) -> ConfigError:
+    return ConfigError(
+        "ledger-unreadable",
+        "the ledger cannot be read",
+        object=where,
+        found=found,
+        wanted="the right to read it",
+        hint=hint,
+    )
 
 
 def broken(where: str, found: str, wanted: str) -> ConfigError:

@@ -263,7 +263,7 @@ def _record(raw: bytes) -> Mapping[str, Any]:
 
 
 def _line(unsealed: bytes, digest: str) -> bytes:
-    """The line of a record that is spelled *unsealed* without its hash; keys are sorted, so that stands before ``kind``."""
+    """The line of a record that is spelled *unsealed* without its hash, which sorts right before ``kind``."""
     place = unsealed.rindex(b',"kind":"')  # nothing behind the body has a key of this name
     return b'%b,"hash":"%b"%b\n' % (unsealed[:place], digest.encode(), unsealed[place:])
 

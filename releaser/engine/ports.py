@@ -264,8 +264,8 @@ class Store(Protocol):
     def extend(self, after: int, lines: Sequence[bytes]) -> bool:
         """Put *lines*, all or none, behind the first *after* whole ones, durably before returning.
 
-        False, with nothing done, where there are not exactly that many any more. After an ExternalError they may be
-        there: only another `read` tells.
+        False, with nothing done, where there are not exactly that many any more, or other ones than this store has
+        read. After an ExternalError they may be there: only another `read` tells.
         """
 
 

@@ -187,16 +187,16 @@ class Wiring:
         """Where the ledger of *tag* is, and its lines, for reading: none where there is none, and nothing is made."""
         kind, place = self._place(where, tag)
         with _readable(place):
-            if kind in ("file", "sqlite") and not Path(place).exists():
-                return place, ()
             if kind == "file":
+                if not Path(place).exists():
+                    return place, ()
                 with Path(place).open("rb") as file:
                     return place, file.readlines()
-        with self._store(where, tag) as store:
+        with self._store(where, tag, reading=True) as store:
             return store.name, store.read()
 
     @contextmanager
-    def _store(self, where: str | None, tag: str) -> Iterator[Store]:
+    def _store(self, where: str | None, tag: str, *, reading: bool = False) -> Iterator[Store]:
         kind, place = self._place(where, tag)
         release = f"{self.repository.lower()} {tag}"
         if kind != "file":
@@ -209,12 +209,12 @@ class Wiring:
         elif kind == "sqlite":
             from releaser.adapters.store_sql import SqliteStore
 
-            with SqliteStore(Path(place), release) as database:
+            with SqliteStore(Path(place), release, reading=reading) as database:
                 yield database
         elif kind == "postgresql":
             from releaser.adapters.store_sql import PostgresStore
 
-            with PostgresStore(place, release) as database:
+            with PostgresStore(place, release, reading=reading) as database:
                 yield database
         else:
             with FileStore(Path(place)) as file:

@@ -173,6 +173,18 @@ def test_nothing_is_added_to_what_was_changed_behind_the_lock(path: Path, how: C
         assert store.extend(len(found), [SECOND])
 
 
+def test_what_was_replaced_shows_even_where_its_size_and_time_do_not(path: Path) -> None:
+    begun(path)
+    with FileStore(path) as store:
+        before = path.stat()
+        edited(path)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        changed = path.read_bytes()
+        assert len(changed) == before.st_size
+        assert not store.extend(1, [SECOND])
+        assert path.read_bytes() == changed != FIRST
+
+
 @pytest.mark.parametrize("successor", [None, b"", FIRST], ids=["nothing", "an empty file", "a copy"])
 def test_nothing_is_added_to_a_file_that_lost_its_place(path: Path, successor: bytes | None) -> None:
     """What is added there, the next run would never see."""

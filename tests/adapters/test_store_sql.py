@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from releaser.engine.ports import Store
 from releaser.errors import ConfigError, ExternalError, ReleaserError, WaitingError
 from tests.adapters.disks import file_size_limit, impossible, small_disk
 from tests.contracts.forges import outcome
-from tests.contracts.ledgers import Rows, effects_in, record, run
+from tests.contracts.ledgers import Rows, Shelf, Tables, effects_in, record, run
 from tests.contracts.postgres import Cluster
 
 __all__ = ["impossible"]
@@ -57,6 +58,27 @@ def owner(path: Path) -> Iterator[sqlite3.Connection]:
         assert store.extend(0, LINES[:1])
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         yield connection
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=postgresql)])
+def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Shelf:
+    if request.param == "sqlite":
+        return Rows(tmp_path / "ledgers.db")
+    return Tables(request.getfixturevalue("cluster"), request.getfixturevalue("schema"))
+
+
+def test_what_a_store_has_seen_shorter_it_reads_before_it_adds(shelf: Shelf) -> None:
+    """A restored backup that was noticed, as its run does before it tries again, may have grown since then."""
+    with shelf.open(TAG) as store:
+        assert store.extend(0, LINES[:3])
+        shelf.write(TAG, LINES[:1])
+        assert store.read() == LINES[:1]
+        others = [LINES[0], *LINES[5:7]]
+        shelf.write(TAG, others)
+        assert not store.extend(3, LINES[3:4])
+        assert store.read() == others
+        assert store.extend(3, LINES[3:4])
+    assert shelf.read(TAG) == [*others, LINES[3]]
 
 
 # SQLite
@@ -232,6 +254,101 @@ def test_a_read_only_disk_is_refused(tmp_path: Path) -> None:
         disk.forbid_writing()
         assert outcome(lambda: SqliteStore(path, TAG)) == "ledger-unwritable"
         assert outcome(lambda: SqliteStore(disk.folder / "new.db", TAG)) == "ledger-unwritable"
+
+
+def files(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file there, with the time of its last change."""
+    return {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.iterdir()}
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Callable[[], Path]]:
+    """A folder, and afterwards the same one where nobody can write: for the superuser a disk of its own."""
+    with ExitStack() as stack:
+
+        def forbidden() -> Path:
+            if os.geteuid() == 0:
+                disk = stack.enter_context(small_disk(tmp_path / "disk", 1 << 20))
+                shutil.copytree(tmp_path / "made", disk.folder, dirs_exist_ok=True)
+                disk.forbid_writing()
+                return disk.folder
+            (tmp_path / "made").chmod(0o500)
+            stack.callback((tmp_path / "made").chmod, 0o700)
+            return tmp_path / "made"
+
+        yield forbidden
+
+
+def test_reading_needs_no_right_to_write(tmp_path: Path, read_only: Callable[[], Path]) -> None:
+    with SqliteStore(tmp_path / "made" / "ledgers.db", TAG) as store:
+        assert store.extend(0, LINES[:2])
+    folder = read_only()
+    assert outcome(lambda: SqliteStore(folder / "ledgers.db", TAG)) == "ledger-unwritable"
+    with SqliteStore(folder / "ledgers.db", TAG, reading=True) as store:
+        assert store.read() == LINES[:2]
+    with SqliteStore(folder / "ledgers.db", "another release", reading=True) as store:
+        assert store.read() == []
+
+
+def test_reading_changes_nothing(path: Path, owner: sqlite3.Connection) -> None:
+    owner.close()
+    before = files(path.parent)
+    with SqliteStore(path, TAG, reading=True) as store:
+        assert store.read() == LINES[:1]
+        with pytest.raises(ConfigError) as caught:
+            store.extend(1, LINES[1:2])
+        assert (caught.value.code, caught.value.found) == ("ledger-unwritable", "opened for reading")
+        assert files(path.parent) == before
+    assert files(path.parent) == before
+
+
+def test_where_there_is_no_database_there_are_no_lines(path: Path) -> None:
+    with SqliteStore(path, TAG, reading=True) as store:
+        assert store.read() == []
+        assert not path.parent.exists()
+
+
+def test_it_can_be_read_while_a_run_adds_to_it(path: Path) -> None:
+    with SqliteStore(path, TAG) as store:
+        assert store.extend(0, LINES[:2])
+        with SqliteStore(path, TAG, reading=True) as reader:
+            assert reader.read() == LINES[:2]
+            assert store.extend(2, LINES[2:4])
+            assert reader.read() == LINES[:4]
+        names = {file.name for file in path.parent.iterdir()}
+    assert names == {"ledgers.db", "ledgers.db-wal", "ledgers.db-shm"}
+    assert lines(path) == LINES[:4]
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["a settled file", "no file"])
+def test_a_run_that_begins_while_it_is_read_is_noticed(path: Path, there: bool) -> None:
+    if there:
+        assert lines(path) == []
+    with SqliteStore(path, TAG, reading=True) as reader:
+        with SqliteStore(path, TAG) as store:
+            assert store.extend(0, LINES[:1])
+            assert outcome(reader.read) == "ledger-held"
+        assert outcome(reader.read) == "ledger-held"
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [
+        (garbage, "ledger-broken"),
+        (empty, "ledger-broken"),
+        (in_another_order, "ledger-broken"),
+        (executed("DROP TRIGGER ledger_delete"), "ledger-broken"),
+        (executed("PRAGMA user_version = 2"), "ledger-newer"),
+        (lambda path, _: path.rename(path.with_suffix(".old")) and path.mkdir(), "ledger-unreadable"),
+    ],
+    ids=["garbage", "empty", "in another order", "without a trigger", "a newer version", "a folder"],
+)
+def test_what_cannot_be_trusted_is_not_read(
+    path: Path, owner: sqlite3.Connection, how: Callable[[Path, sqlite3.Connection], object], code: str
+) -> None:
+    how(path, owner)
+    owner.close()
+    assert outcome(lambda: SqliteStore(path, TAG, reading=True)) == code
 
 
 def mutated(data: bytes, random: random.Random) -> bytes:
@@ -436,6 +553,83 @@ def test_the_rights_that_the_hint_names_are_enough(
     with PostgresStore("", TAG) as store:
         assert store.extend(0, LINES[:1])
         assert store.read() == LINES[:1]
+
+
+@pytest.fixture
+def auditor(cluster: Cluster, schema: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows is asked by somebody who may read a ledger of two lines, and nothing else."""
+    with PostgresStore("", TAG) as store:
+        assert store.extend(0, LINES[:2])
+    with cluster.owner(schema) as owner:
+        owner.execute(f"GRANT USAGE ON SCHEMA {schema} TO pg_monitor".encode())
+        owner.execute("GRANT SELECT ON ledger, ledger_schema TO pg_monitor")
+    monkeypatch.setenv("PGOPTIONS", f"{os.environ['PGOPTIONS']} -c role=pg_monitor")
+
+
+@postgresql
+@pytest.mark.usefixtures("auditor")
+@pytest.mark.parametrize(
+    "options", ["", "-c default_transaction_read_only=on"], ids=["a server", "one that only reads"]
+)
+def test_the_right_to_read_is_enough_for_reading(monkeypatch: pytest.MonkeyPatch, options: str) -> None:
+    monkeypatch.setenv("PGOPTIONS", f"{os.environ['PGOPTIONS']} {options}")
+    assert outcome(lambda: PostgresStore("", TAG)) == "ledger-unwritable"
+    with PostgresStore("", TAG, reading=True) as store:
+        assert store.read() == LINES[:2]
+        with pytest.raises(ConfigError) as caught:
+            store.extend(2, LINES[2:3])
+        assert (caught.value.code, caught.value.found) == ("ledger-unwritable", "opened for reading")
+        assert store.read() == LINES[:2]
+
+
+@postgresql
+@pytest.mark.usefixtures("auditor")
+@pytest.mark.parametrize("right", ["SELECT ON ledger", "SELECT ON ledger_schema", "USAGE ON SCHEMA {0}"])
+def test_what_may_not_be_read_is_not_taken_for_nothing(cluster: Cluster, schema: str, right: str) -> None:
+    with cluster.owner(schema) as owner:
+        owner.execute(f"REVOKE {right.format(schema)} FROM pg_monitor".encode())
+
+    def read() -> None:
+        with PostgresStore("", TAG, reading=True) as store:
+            store.read()
+
+    with pytest.raises(ConfigError) as caught:
+        read()
+    assert caught.value.code == "ledger-unreadable"
+    assert "GRANT SELECT ON ledger, ledger_schema" in caught.value.hint
+
+
+@postgresql
+def test_reading_makes_no_tables(cluster: Cluster, schema: str) -> None:
+    with PostgresStore("", TAG, reading=True) as reader, cluster.owner(schema) as owner:
+        assert reader.read() == []
+        owner.execute("SELECT count(*) FROM pg_class WHERE relnamespace = %s::regnamespace", (schema,))
+        assert owner.fetchall() == [(0,)]
+        with PostgresStore("", TAG) as store:
+            assert store.extend(0, LINES[:1])
+        assert reader.read() == LINES[:1]
+
+
+@postgresql
+@pytest.mark.parametrize(
+    ("statement", "code"),
+    [
+        ("DROP TABLE ledger", "ledger-broken"),
+        ("DROP TABLE ledger_schema", "ledger-broken"),
+        ("DELETE FROM ledger_schema", "ledger-broken"),
+        ("INSERT INTO ledger_schema VALUES (2)", "ledger-newer"),
+    ],
+)
+def test_tables_that_are_not_ours_are_not_read(cluster: Cluster, schema: str, statement: str, code: str) -> None:
+    PostgresStore("", TAG).close()
+    with cluster.owner(schema) as owner:
+        owner.execute(statement.encode())
+
+    def read() -> None:
+        with PostgresStore("", TAG, reading=True) as store:
+            store.read()
+
+    assert outcome(read) == code
 
 
 @postgresql

@@ -197,18 +197,28 @@ class Disks(Shelf):
 
 
 class _InTurn:
-    def __init__(self, store: Store, turn: threading.Lock) -> None:
-        self.name = store.name
-        self._store = store
+    """One run's hold of a disk: it adds to the lines that it knows, and to no others."""
+
+    def __init__(self, disk: Disk, turn: threading.Lock) -> None:
+        self.name = disk.name
+        self._disk = disk
         self._turn = turn
+        self._known: list[bytes] | None = None
 
     def read(self) -> Sequence[bytes]:
         with self._turn:
-            return self._store.read()
+            self._known = self._whole()
+            return self._disk.read()
 
     def extend(self, after: int, lines: Sequence[bytes]) -> bool:
         with self._turn:
-            return self._store.extend(after, lines)
+            took = self._known in (None, self._whole()) and self._disk.extend(after, lines)
+            if took:
+                self._known = self._whole()
+            return took
+
+    def _whole(self) -> list[bytes]:
+        return [line for line in self._disk.lines if line.endswith(b"\n")]
 
 
 def rows_of(release: str, lines: Sequence[bytes]) -> list[tuple[str, int, bytes]]:

@@ -127,6 +127,41 @@ def test_the_newest_run_alone_records(shelf: Shelf, documented: Documented) -> N
     assert effects(shelf) == (["a", "b"] if late == "run-superseded" else ["a", "c", "d"])
 
 
+@pytest.mark.parametrize("known", ["read", "added"])
+def test_lines_that_took_the_place_of_others_are_left(shelf: Shelf, known: str) -> None:
+    """Where as many others took the place of the lines that a store has read or added, it adds nothing."""
+    lines, others = ([b'{"%s":%d}\n' % (whose, number) for number in range(4)] for whose in (b"a", b"b"))
+    with shelf.open(TAG) as store:
+        assert store.extend(0, lines[:3])
+    with shelf.open(TAG) as store:
+        if known == "added":
+            assert store.extend(3, lines[3:])
+        lines = list(store.read() if known == "read" else lines)
+        shelf.write(TAG, others[: len(lines)])
+        assert not store.extend(len(lines), [b'{"c":0}\n'])
+        assert shelf.read(TAG) == others[: len(lines)]
+
+
+def test_a_run_that_was_rolled_back_records_nothing_more(shelf: Shelf) -> None:
+    """Once records of a run were lost to a backup and another run recorded as many, it records nothing more."""
+    elsewhere = "v1.2.0-restored"
+    with shelf.open(TAG) as ours:
+        first = run(ours, "the first")
+        first.claim()
+        record(first, "a")
+        record(first, "b")
+        recorded(shelf, tag=elsewhere)
+        shelf.write(elsewhere, shelf.read(TAG)[:-2])
+        recorded(shelf, "c", tag=elsewhere)
+        others = shelf.read(elsewhere)
+        assert len(others) == first.length
+        shelf.write(TAG, others)
+        assert outcome(lambda: record(first, "d")) == "ledger-broken"
+        assert shelf.read(TAG) == others
+    recorded(shelf, "e")
+    assert effects(shelf) == ["c", "e"]
+
+
 def test_releases_do_not_mix(shelf: Shelf) -> None:
     """The ledgers of two releases that are open at the same time do not mix."""
     with shelf.open("v1.2.0") as one, shelf.open("v1.2.0-rc.1") as other:

@@ -251,7 +251,7 @@ class Scene:
             effect = str(record["body"].get("effect"))
             if record["kind"] == "intent":
                 left.append(effect)
-            elif record["kind"] == "outcome":
+            elif record["kind"] == "outcome" and effect in left:  # what was given up may be done after all
                 left.remove(effect)
         return left
 

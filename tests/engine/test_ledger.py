@@ -310,3 +310,51 @@ def test_records_that_change_under_a_run_stop_it() -> None:
     with pytest.raises(ConfigError) as caught:
         ledger.append([("outcome", outcome("a"))])
     assert caught.value.code == "ledger-broken"
+
+
+def test_the_ledger_of_another_release_is_refused() -> None:
+    disk = Disk(Power())
+    Ledger(disk, Clock(Power()), "run 1", "harbor/cog v1.0.0").claim()
+    assert disk.records[0]["body"]["release"] == "harbor/cog v1.0.0"
+    Ledger(disk, Clock(Power()), "run 2", "harbor/cog v1.0.0").claim()
+    with pytest.raises(ConfigError) as caught:
+        Ledger(disk, Clock(Power()), "run 3", "harbor/cog v2.0.0")
+    assert (caught.value.code, caught.value.found) == ("ledger-foreign", "harbor/cog v1.0.0")
+    assert len(disk.lines) == 2
+
+
+@pytest.mark.parametrize("at", ["yesterday", "2026-01-05T12:00:00", ""])
+def test_a_record_without_a_moment_is_refused(at: str) -> None:
+    assert_broken([resealed(at=at)], 0)
+
+
+class Limited(Disk):
+    """Asks to be left alone for a minute, once."""
+
+    def __init__(self) -> None:
+        super().__init__(Power())
+        self.limits = 1
+
+    def extend(self, after: int, lines: Sequence[bytes]) -> bool:
+        if self.limits:
+            self.limits -= 1
+            error = ExternalError("forge-limited", "slow down")
+            error.wait = 60.0  # type: ignore[attr-defined]  # as the forge's adapter says it
+            raise error
+        return super().extend(after, lines)
+
+
+def test_a_store_that_asks_for_time_is_given_it() -> None:
+    clock = Clock(Power())
+    Ledger(Limited(), clock, "run 1").claim()
+    assert clock.elapsed() == 60.0
+
+
+def test_a_record_whose_answer_was_lost_for_long_is_no_other_runs() -> None:
+    disk = Flaky("well", *["answer lost"] * 6)
+    ledger = claimed(disk)
+    with pytest.raises(ExternalError) as caught:
+        ledger.append([("outcome", outcome("a"))])
+    assert caught.value.code == "ledger-unanswered"
+    ledger.append([("outcome", outcome("b"))])
+    assert effects(disk) == ["a", "b"]

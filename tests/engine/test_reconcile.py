@@ -808,3 +808,38 @@ def test_patience_of_none_is_one_look(scene: Scene) -> None:
     assert scene.world.clock.now() == EPOCH
     assert CLIENT not in scene.arrived()
     assert NPM_NAME in scene.arrived()
+
+
+# What is on record
+
+
+def test_a_tap_that_was_edited_after_the_delivery_is_left_alone(scene: Scene) -> None:
+    assert_released(scene, scene.publish())
+    tap = scene.world.tap(TAP)
+    for files in tap.branches.values():
+        files.clear()
+    tap.proposals.clear()
+    before = scene.world.snapshot()
+    assert scene.publish().state is State.RELEASED
+    assert scene.world.snapshot() == before
+
+
+def test_a_name_that_counts_as_used_up_is_done_once_the_registry_shows_it(scene: Scene) -> None:
+    npm = scene.world.npm
+    npm.record_lag = npm.index_lag = 900.0
+    npm.faults = [Fault.ANSWER_LOST]
+    npm.exists = Sent.TAKEN
+    assert scene.publish().state is State.BURNED
+    with pytest.raises(ConflictError) as caught:
+        scene.publish()
+    assert caught.value.code == "version-burned"
+    scene.later(hours=1)
+    assert scene.finish().state is State.RELEASED
+    assert scene.arrived().count(NPM_NAME) == 1
+    assert scene.open_intents() == []
+
+
+def test_a_finished_release_is_put_on_record_once(scene: Scene) -> None:
+    assert_released(scene, scene.publish())
+    assert_released(scene, scene.publish())
+    assert [r["kind"] for r in scene.world.ledger.records].count("state") == 1

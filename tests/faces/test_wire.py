@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from releaser.adapters.oidc import REQUEST_TOKEN, REQUEST_URL
-from releaser.errors import ExternalError
+from releaser.errors import ConfigError, ExternalError
 from releaser.faces.log import LineReporter
 from releaser.faces.wire import Wiring
 
@@ -16,3 +18,53 @@ def test_an_identity_provider_whose_address_is_none_is_an_error_only_where_an_id
     with pytest.raises(ExternalError) as caught:
         wiring.identity.token("registry")
     assert (caught.value.code, caught.value.retryable) == ("host-not-allowed", False)
+
+
+# Where a ledger is kept
+
+
+def wiring(home: Path, repository: str = "harbor/cog", **environ: str) -> Wiring:
+    return Wiring(LineReporter(), repository, environ={"XDG_STATE_HOME": str(home), **environ})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param("a/b", "a%2Fb", id="a slash and its escape"),
+        pytest.param("v1", "v2", id="versions"),
+        pytest.param("..", ".", id="dots"),
+    ],
+)
+def test_every_tag_has_a_file_of_its_own_below_the_state_folder(tmp_path: Path, one: str, other: str) -> None:
+    places = [Path(wiring(tmp_path).records(None, tag)[0]) for tag in (one, other)]
+    assert places[0] != places[1]
+    assert {p.resolve().parent for p in places} == {tmp_path / "releaser" / "harbor%2Fcog"}
+
+
+def test_a_repository_has_one_ledger_however_it_is_written(tmp_path: Path) -> None:
+    assert wiring(tmp_path).records(None, "v1") == wiring(tmp_path, "Harbor/Cog").records(None, "v1")
+
+
+@pytest.mark.parametrize("where", ["mysql://user:hunter2@db/x", "SQLite:/tmp/x", "https://example.invalid/", "c3:"])
+def test_a_place_of_an_unknown_kind_is_refused_and_not_repeated(tmp_path: Path, where: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        wiring(tmp_path).records(where, "v1")
+    assert caught.value.code == "ledger-kind-unknown"
+    assert "hunter2" not in f"{caught.value} {caught.value.found} {caught.value.hint}"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("where", ["./mysql:x", "C:"])
+def test_a_file_may_have_a_colon_in_its_name(tmp_path: Path, where: str) -> None:
+    assert wiring(tmp_path).records(where, "v1") == (where, ())
+
+
+def test_reading_a_ledger_that_is_not_there_makes_none(tmp_path: Path) -> None:
+    assert wiring(tmp_path).records(f"sqlite:{tmp_path}/none.db", "v1")[1] == ()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_that_cannot_be_one_is_an_error_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        wiring(tmp_path).records(str(tmp_path / ("x" * 300)), "v1")
+    assert caught.value.code == "ledger-unreadable"

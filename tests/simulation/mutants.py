@@ -87,7 +87,12 @@ MUTANTS: tuple[Mutant, ...] = (
         run.intents.close(Ending(k, "done", r.detail) for k, r in answers.items() if r.sent is Sent.ACCEPTED)
 """,
     ),
-    Mutant("what a look shows is not put on record", _RECONCILE, "    if endings:\n", "    if not endings:\n"),
+    Mutant(
+        "what a look shows is not put on record",
+        _RECONCILE,
+        "    if any(map(run.intents.is_news, endings)):\n",
+        "    if False:\n",
+    ),
     Mutant(
         "a finished release is put on record again and again",
         _RECONCILE,
@@ -103,8 +108,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a torn line stays in the way",
         _LEDGER,
-        'torn = lines.pop() if lines and not lines[-1].endswith(b"\\n") else b""',
-        'torn = b""',
+        'return (found, b"") if not found or found[-1].endswith(b"\\n") else (found[:-1], found[-1])',
+        'return found, b""',
     ),
     Mutant(
         "a lost answer of the ledger is taken for a yes",
@@ -116,14 +121,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the epoch is ignored",
         _LEDGER,
-        "if entries and not (self._newest() == self.epoch and self._extend(entries)):",
-        "while entries and not self._extend(entries):\n            continue\n        if False:",
-    ),
-    Mutant(
-        "a run that was overtaken goes on once it has read the newer records",
-        _LEDGER,
-        "(self._newest() == self.epoch and self._extend(entries))",
-        "(self._extend(entries) or self._extend(entries))",
+        "self._newest() == self.epoch and self._extend(entries)",
+        "self._extend(entries)",
     ),
     Mutant(
         "nobody claims the release", _LEDGER, '            if self._extend([("run", body)]):', "            if True:"
@@ -287,6 +286,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "        elif vote.by.roles is None:\n",
         "        elif False:\n",
     ),
+    Mutant(
+        "what was delivered is delivered again once somebody has changed it",
+        _DELIVER,
+        " and d.id not in before]",
+        "]",
+    ),
     # Order
     Mutant(
         "dependencies are not waited for",
@@ -309,8 +314,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "package managers are told before the registries have it",
         _DELIVER,
-        "if set(done).issuperset(d.needs)]",
-        "if True]",
+        "if set(done).issuperset(d.needs) and d.id not in before]",
+        "if d.id not in before]",
     ),
     Mutant(
         "one target's refusal does not hold back the others' beginning",
