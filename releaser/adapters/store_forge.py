@@ -51,6 +51,11 @@ class ForgeStore:
         """Close the connections."""
         self._rest.close()
 
+    @property
+    def head(self) -> str:
+        """The newest commit that was read or added, empty without one."""
+        return self._ends[self._known][0] if self._known in self._ends else ""
+
     def read(self) -> Sequence[bytes]:
         """Every line, oldest first; what is no record is a line too, for whoever verifies the chain."""
         lines: list[bytes] = []

@@ -56,7 +56,7 @@ class View:
     def state(self) -> State:
         """The state that this look shows."""
         seen = self.world.deliveries
-        served = all(d.id in self.delivered or is_served(seen.get(d.id, _UNREAD)) for d in self.manifest.downstream)
+        served = all(self._is_served(d.id, seen.get(d.id, _UNREAD)) for d in self.manifest.downstream)
         draft = self.candidate.release.draft
         ballot = self.world.ballot
         waiting = any(r.name == "approval" and r.status is Status.WAIT for r in self.rows)
@@ -72,6 +72,12 @@ class View:
             and has_expired(self.candidate.policy.approval, ballot, self.manifest),
             frozen=isinstance(self.world.freeze, Freeze),
         )
+
+
+    def _is_served(self, entry: str, seen: Delivery | Unobserved) -> bool:
+        """Whether it is there, or was: what somebody changed after its delivery is their business."""
+        changed = isinstance(seen, Delivery) and seen.state in (DeliveryState.ABSENT, DeliveryState.CONFLICT)
+        return is_served(seen) or (changed and entry in self.delivered)
 
 
 def is_served(seen: Delivery | Unobserved) -> bool:

@@ -11,19 +11,24 @@ def tag(parser: argparse.ArgumentParser, *, optional: str = "") -> None:
     parser.add_argument(
         "tag",
         metavar="TAG",
-        type=_some,
+        type=_printable if optional else _some,
         nargs="?" if optional else None,
         help=f"the release tag, such as v1.4.0-rc.1{default}",
     )
 
 
 def _some(text: str) -> str:
-    """An unset variable of a script is no tag, nor is what is no text."""
+    """An unset variable of a script is no tag."""
     if not text:
         raise argparse.ArgumentTypeError("it is empty")
+    return text
+
+
+def _printable(text: str) -> str:
+    """Nor is what cannot be shown; commands that judge the tag say that better."""
     if not text.isprintable():  # a byte that is no UTF-8 is a lone half of a character here
         raise argparse.ArgumentTypeError(f"{text!a} is no name of a tag")
-    return text
+    return _some(text)
 
 
 def output(parser: argparse.ArgumentParser, *formats: str) -> None:

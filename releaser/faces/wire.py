@@ -201,6 +201,15 @@ class Wiring:
         release = f"{self.repository.lower()} {tag}"
         if kind != "file":
             self._require_repository()
+            if not tag.isprintable():  # a byte that is no UTF-8 is a lone half of a character here
+                raise ConfigError(
+                    "tag-unprintable",
+                    "the tag has characters that no ledger takes",
+                    object=ascii(tag),
+                    found="a control character, or bytes that are no text",
+                    wanted="a name that can be printed",
+                    hint="tag again with a plain name, such as v1.4.0",
+                )
         if kind == "forge":
             from releaser.adapters.store_forge import ForgeStore
 
@@ -244,7 +253,7 @@ class Wiring:
             return "file", where
         state = self.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
         folder = Path(state, "releaser", quote(self.repository.lower(), safe=""))
-        return "file", str(folder / f"{quote(tag, safe='')}.jsonl")
+        return "file", str(folder / f"{quote(tag, safe='', errors='surrogateescape')}.jsonl")
 
     @property
     def _holder(self) -> str:

@@ -24,6 +24,7 @@ from releaser.model.facts import CheckState, Tag
 from releaser.model.manifest import ASSET, CHECKSUMS, Manifest, Person, PolicyRef, RepositoryRef, TagRef
 from releaser.model.policy import DEFAULT_PATH, KindSettings, Policy, policy_digest
 from releaser.policy import schedule
+from tests.simulation.shapes import FULL
 from tests.world import BRANCH, Account, Casks, World, in_memory
 
 REPOSITORY = "harbor/cog"
@@ -31,7 +32,8 @@ TAP = "harbor/homebrew-tap"
 TEAM = "team:harbor/maintainers"
 COMMIT, OBJECT, ELSEWHERE = "a1" * 20, "b2" * 20, "d4" * 20
 PATIENCE = Patience(poll=2.0, refused=6.0, settle=120.0, visible=1800.0)
-POLICY = """\
+POLICY = (
+    """\
 [channels.stable]
 branches = ["main"]
 [channels.prerelease]
@@ -46,49 +48,13 @@ required = ["ci-complete"]
 quorum = 2
 approvers = ["team:harbor/maintainers"]
 expires = "72h"
-[artifacts.coglet-wheels]
-files = "coglet-*.whl"
-[artifacts.coglet-crate]
-files = "coglet-*.crate"
-[artifacts.sdk]
-files = ["cog-*.whl", "cog-*.tar.gz"]
-[artifacts.client]
-files = "harbor-cog-*.tgz"
-[artifacts.cli]
-files = "cog_*"
-[publish.coglet-pypi]
-registry = "pypi"
-package = "coglet"
-files = "coglet-wheels"
-[publish.coglet-crate]
-registry = "crates.io"
-package = "coglet"
-files = "coglet-crate"
-[publish.sdk]
-registry = "pypi"
-package = "cog"
-files = "sdk"
-needs = "coglet-pypi"
-[publish.client]
-registry = "npm"
-package = "@harbor/cog"
-files = "client"
-[downstream.homebrew]
-kind = "homebrew-cask"
-repository = "harbor/homebrew-tap"
 """
+    + FULL.rules
+)
 LINUX, MAC = "coglet-1.2.0-py3-none-manylinux_2_28_x86_64.whl", "coglet-1.2.0-py3-none-macosx_11_0_arm64.whl"
 CRATE, CLIENT, CLI = "coglet-1.2.0.crate", "harbor-cog-1.2.0.tgz", "cog_Linux_x86_64"
 WHEEL, SDIST = "cog-1.2.0-py3-none-any.whl", "cog-1.2.0.tar.gz"
-FILES = {
-    LINUX: ("coglet-wheels", Kind.WHEEL),
-    MAC: ("coglet-wheels", Kind.WHEEL),
-    CRATE: ("coglet-crate", Kind.CRATE),
-    WHEEL: ("sdk", Kind.WHEEL),
-    SDIST: ("sdk", Kind.SDIST),
-    CLIENT: ("client", Kind.NPM),
-    CLI: ("cli", Kind.FILE),
-}
+FILES = {f.name: (f.group, f.kind) for f in FULL.files}
 BOT = Person(id=1, login="pipeline[bot]")
 TAGGER = Person(id=2, login="tagger")
 FIRST, SECOND, THIRD = (Person(id=10 + n, login=f"maintainer-{n}") for n in range(3))
@@ -137,7 +103,7 @@ class Scene:
         version = policy.version_of(self.tag)
         assert version is not None
         channel = policy.channel_for(version)
-        artifacts = tuple(sorted((_artifact(n, g, k) for n, (g, k) in FILES.items()), key=lambda a: a.name))
+        artifacts = tuple(sorted((artifact_of(n, g, k) for n, (g, k) in FILES.items()), key=lambda a: a.name))
         return Manifest(
             repository=RepositoryRef(name=REPOSITORY, id=7),
             tag=TagRef(name=self.tag, object=OBJECT, commit=COMMIT, tagger="tagger@example.invalid"),
@@ -256,7 +222,8 @@ class Scene:
         return left
 
 
-def _artifact(name: str, group: str, kind: Kind) -> Artifact:
+def artifact_of(name: str, group: str, kind: Kind) -> Artifact:
+    """The artifact that `content` gives its bytes."""
     data = content(name)
     return Artifact(
         name=name,

@@ -27,22 +27,11 @@ from releaser.model.manifest import Manifest
 from releaser.model.plan import Plan
 from releaser.model.policy import Policy
 from releaser.model.status import StatusReport
+from releaser.policy.decide import RULES
 from tests.faces.stage import Ran, Stage, run, succeed
 
 GOLDEN = Path(__file__).parent / "golden"
-GATES = {
-    "tag",
-    "branch",
-    "lockstep",
-    "checks",
-    "artifacts",
-    "archive",
-    "metadata",
-    "limits",
-    "freeze",
-    "approval",
-    "world",
-}
+GATES = {gate.__name__ for gate in RULES}
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ def test_a_file_may_have_a_colon_in_its_name(tmp_path: Path, where: str) -> None
 
 
 def test_reading_a_ledger_that_is_not_there_makes_none(tmp_path: Path) -> None:
-    assert wiring(tmp_path).records(f"sqlite:{tmp_path}/none.db", "v1")[1] == ()
+    assert not wiring(tmp_path).records(f"sqlite:{tmp_path}/none.db", "v1")[1]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -174,7 +174,7 @@ class Moves:
         return self.forge.accounts[MAINTAINERS[0].id]
 
     def _plant(self, data: bytes | None, *, last: bool) -> None:
-        from tests.simulation.stage import content
+        from tests.engine.scene import content
 
         publication = self.stage.manifest.publications[-1 if last else 0]
         name = publication.files[-1 if last else 0]

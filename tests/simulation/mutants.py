@@ -184,12 +184,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "    return Presence.SAME",
     ),
     Mutant(
-        "the answer 'later' is taken for a refusal",
-        _INTENTS,
-        "receipt.sent in (Sent.REFUSED, Sent.TAKEN)",
-        "receipt.sent in (Sent.REFUSED, Sent.TAKEN, Sent.LATER)",
-    ),
-    Mutant(
         "a release counts as public when the forge said so",
         _UNDRAFT,
         "        seen = until(outside.clock, patience.poll, patience.after(receipt) or patience.refused, public)\n",
@@ -285,12 +279,6 @@ MUTANTS: tuple[Mutant, ...] = (
         _VOTES,
         "        elif vote.by.roles is None:\n",
         "        elif False:\n",
-    ),
-    Mutant(
-        "what was delivered is delivered again once somebody has changed it",
-        _DELIVER,
-        " and d.id not in before]",
-        "]",
     ),
     # Order
     Mutant(

@@ -52,6 +52,8 @@ class _Run:
     public: bool = False
     downloadable: set[str] = field(default_factory=set)
     tapped: bool = False
+    denied: bool = False
+    meant: bool = False
     sent: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
     last_target: str = ""
     last_send: int = -1
@@ -123,6 +125,7 @@ class _Judge:
         if part == "ledger":
             return self._extend if name == "extend" else None
         return {
+            "authorize": self._asked,
             "publish": self._publish,
             "observe": self._listed,
             "visible": self._listed,
@@ -164,6 +167,10 @@ class _Judge:
                 if name == "visible":
                     run.visible.add(place)
 
+    def _asked(self, event: Event) -> None:
+        run = self.runs[event.process]
+        run.denied = run.denied or (event.error is not None and not run.meant)
+
     def _tap_file(self, event: Event) -> None:
         if event.result:
             self.runs[event.process].tapped = True
@@ -188,6 +195,9 @@ class _Judge:
             if kind == "intent":
                 if body["epoch"] != self.epoch:
                     self._broken("I11", f"means {body['effect']} in epoch {body['epoch']} of {self.epoch}", event)
+                if run.denied and not run.meant:
+                    self._broken("I2", f"means {body['effect']} although a target has refused it the right", event)
+                run.meant = True
                 run.intents[body["effect"]] = event.step
             elif kind == "answer":
                 self.answers[body["effect"]] = (event.time, body)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,12 +20,12 @@ from releaser.engine.view import Subject, look
 from releaser.engine.vote import asset_name, cast, check, record_for
 from releaser.errors import ConflictError, RefusedError, ReleaserError
 from releaser.model.approval import Approval, Decision
-from releaser.model.artifact import Artifact, Kind
 from releaser.model.facts import CheckState, Tag
 from releaser.model.manifest import ASSET, CHECKSUMS, Manifest, Person, PolicyRef, RepositoryRef, TagRef
 from releaser.model.policy import DEFAULT_PATH, KindSettings, Policy, policy_digest
 from releaser.model.terms import Terms
 from releaser.policy import schedule
+from tests.engine.scene import artifact_of, content
 from tests.simulation.scheduler import Choices, Process, Scheduler
 from tests.simulation.shapes import Shape
 from tests.world import BRANCH, Account, Casks, Memory, Reporter, Scratch, World, in_memory
@@ -173,11 +172,6 @@ def approval(manifest: Manifest, decision: Decision = Decision.APPROVE) -> Appro
     )
 
 
-def content(name: str) -> bytes:
-    """The bytes of an artifact: short, and different for every name."""
-    return f"the bytes of {name}\n".encode()
-
-
 @functools.cache
 def _read_policy(text: str, source: str) -> Policy:
     registries = ("pypi", "crates.io", "npm")
@@ -190,7 +184,7 @@ def _manifest(shape: Shape, quorum: int, terms: tuple[tuple[str, Terms], ...]) -
     policy = _read_policy(text, DEFAULT_PATH)
     version = policy.version_of(TAG)
     assert version is not None
-    artifacts = tuple(sorted((_artifact(f.name, f.group, f.kind) for f in shape.files), key=lambda a: a.name))
+    artifacts = tuple(sorted((artifact_of(f.name, f.group, f.kind) for f in shape.files), key=lambda a: a.name))
     return Manifest(
         repository=RepositoryRef(name=REPOSITORY, id=7),
         tag=TagRef(name=TAG, object=OBJECT, commit=COMMIT, tagger=TAGGER_MAIL),
@@ -201,18 +195,6 @@ def _manifest(shape: Shape, quorum: int, terms: tuple[tuple[str, Terms], ...]) -
         artifacts=artifacts,
         publications=schedule.publications(policy, version, policy.channel_for(version), artifacts, dict(terms)),
         downstream=schedule.deliveries(policy, policy.channel_for(version)),
-    )
-
-
-def _artifact(name: str, group: str, kind: Kind) -> Artifact:
-    data = content(name)
-    return Artifact(
-        name=name,
-        kind=kind,
-        group=group,
-        size=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-        sha512=hashlib.sha512(data).hexdigest() if kind is Kind.NPM else None,
     )
 
 
