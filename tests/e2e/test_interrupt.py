@@ -39,16 +39,10 @@ def after(operation: str, nth: int) -> Moment:
 MOMENTS = (
     (after("npm.exchange", 1), 0.0),  # the preflight: nothing was sent yet
     (after("github.update-release", 1), 0.0),
-    (after("pypi.upload", 1), 0.0),
     (after("pypi.upload", 1), LAG),
-    (after("pypi.upload", 3), 0.0),
-    (after("crates.publish", 1), 0.0),
     (after("npm.publish", 1), LAG),
-    (after("crates.revoke", 2), 0.0),
-    (after("pypi.upload", 4), LAG),
     (after("pypi.upload", 5), 0.0),
     (after("chocolatey.push", 1), 0.0),
-    (after("github.create-commit", 1), 0.0),
     (after("github.update-ref", 1), 0.0),
 )
 """Moments, and how many seconds late the indexes are."""
