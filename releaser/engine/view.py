@@ -73,7 +73,6 @@ class View:
             frozen=isinstance(self.world.freeze, Freeze),
         )
 
-
     def _is_served(self, entry: str, seen: Delivery | Unobserved) -> bool:
         """Whether it is there, or was: what somebody changed after its delivery is their business."""
         changed = isinstance(seen, Delivery) and seen.state in (DeliveryState.ABSENT, DeliveryState.CONFLICT)
