@@ -90,11 +90,14 @@ def ends(story: Story, fired: Iterable[Strike], seconds: float = 0.0) -> frozens
     *seconds* is how old its approvals are by then.
     """
     found = {"released"} if story.voters >= story.quorum else {"awaiting approval", "publishing"}
+    fired = list(fired)
     for strike in fired:
         found |= _ENDS_BY_ACT.get(strike.act, frozenset())
         found |= _ENDS_BY_MOVE.get(strike.move, frozenset())
     if seconds >= LIFETIME:
         found |= {"expired", "awaiting approval"}
+    if found & _HELD and any(s.act in _REFUSING for s in fired):
+        found.add("partial")  # held back for another reason, with a refusal on record
     if "needs human" in found and not story.prepared:
         found.add("undrafted")
     return frozenset(found)
