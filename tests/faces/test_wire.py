@@ -45,7 +45,7 @@ def test_a_repository_has_one_ledger_however_it_is_written(tmp_path: Path) -> No
     assert wiring(tmp_path).records(None, "v1") == wiring(tmp_path, "Harbor/Cog").records(None, "v1")
 
 
-@pytest.mark.parametrize("where", ["mysql://user:hunter2@db/x", "SQLite:/tmp/x", "https://example.invalid/", "c3:"])
+@pytest.mark.parametrize("where", ["mysql://user:hunter2@db/x", "SQLite:x", "https://example.invalid/", "c3:"])
 def test_a_place_of_an_unknown_kind_is_refused_and_not_repeated(tmp_path: Path, where: str) -> None:
     with pytest.raises(ConfigError) as caught:
         wiring(tmp_path).records(where, "v1")
