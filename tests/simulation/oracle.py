@@ -329,7 +329,10 @@ class _Judge:
         return self.begun
 
     def _lapsed(self, key: str, sent: Event) -> bool:
-        """Whether the run took a refusal for that of a right that had lapsed, having stood still for long enough."""
+        """Whether the run took a refusal for that of a right that had lapsed, having stood still for long enough.
+
+        It cannot tell a refusal for good from that one then, and sends once more: harmless, and bounded by `ATTEMPTS`.
+        """
         answered, body = self.answers.get(key, (0.0, {}))
         return body.get("result") == "later" and answered - sent.time >= _STOOD_STILL
 
