@@ -567,7 +567,7 @@ class Registry:
         package, version = publication.package, publication.version
         fault = self.faults.pop(0) if self.faults else None
         if self.rights.get(credential.secret) != package or credential.expires <= self._clock.time.timestamp():
-            return Receipt(Sent.REFUSED, "403 no right to this package")
+            return Receipt(Sent.DENIED, "403 no right to this package")
         if fault is Fault.BUSY:
             return Receipt(Sent.LATER, "429 slow down", 30.0)
         if fault is Fault.REFUSED or package in self.refused:

@@ -46,7 +46,8 @@ SHORTEST = 12  # characters of a secret; less would redact common words
 
 _URLSAFE = str.maketrans("+/", "-_")
 _READS = frozenset({"GET", "HEAD"})
-_REFUSALS = frozenset({400, 401, 403, 404, 409, 413, 422})
+_DENIALS = frozenset({401, 403})
+_REFUSALS = frozenset({400, 404, 409, 413, 422})
 _FIELD = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")  # a field's value, RFC 9110 section 5.5
 # By prefix (X190… is Base64 of "__token__", JWTs begin with eyJ), then by the header they stand in.
 _SECRET = re.compile(
@@ -298,10 +299,10 @@ class Client:
     ) -> Receipt:
         """Send once and say what the answer says; *means* knows the documented answers, None for others.
 
-        Of those 429 is "later", as is a service that was not reached at all, the clean refusals of HTTP are refusals,
-        and everything else is unknown: silence, and any 5xx, which may come from a gateway when the effect is there
-        already, however politely it asks to wait. *notes* explains statuses that do not say what they mean. Raises
-        ExternalError only when nothing may be sent to *url* at all.
+        Of those 429 is "later", as is a service that was not reached at all, 401 and 403 deny the right that was shown,
+        the clean refusals of HTTP are refusals, and everything else is unknown: silence, and any 5xx, which may come
+        from a gateway when the effect is there already, however politely it asks to wait. *notes* explains statuses
+        that do not say what they mean. Raises ExternalError only when nothing may be sent to *url* at all.
         """
         self._check(url)
         try:
@@ -312,7 +313,8 @@ class Client:
         if sent is Sent.ACCEPTED:
             return Receipt(sent)
         note = f" ({notes[reply.status]})" if reply.status in notes else ""
-        wait = retry_after(reply.headers, self.clock.now(), WRITE_WAIT) if sent is not Sent.REFUSED else None
+        final = sent in (Sent.REFUSED, Sent.DENIED)
+        wait = None if final else retry_after(reply.headers, self.clock.now(), WRITE_WAIT)
         return Receipt(sent, f"{reply.status} {reply.said}{note}", wait or 0.0)
 
     def _check(self, url: str) -> None:
@@ -434,6 +436,8 @@ def _by_failure(error: ExternalError) -> Sent:
 def _by_status(status: int) -> Sent:
     if status == 429:
         return Sent.LATER
+    if status in _DENIALS:
+        return Sent.DENIED
     return Sent.REFUSED if status in _REFUSALS else Sent.UNKNOWN
 
 

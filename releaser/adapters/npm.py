@@ -332,9 +332,14 @@ def _hashes(file: Path) -> tuple[str, bytes]:
 
 
 def _means(reply: Reply) -> Sent | None:
-    """200 and 201 are success with any JSON object or nothing; 409 is a race between two documents, which passes."""
+    """200 and 201 are success with any JSON object or nothing; 409 is a race between two documents, which passes.
+
+    404 is how the registry answers a right that it does not accept.
+    """
     if reply.status == 409:
         return Sent.LATER
+    if reply.status == 404:
+        return Sent.DENIED
     if reply.status == 403 and "previously published version" in reply.said:
         return Sent.TAKEN  # even if it was unpublished (protocol of the public registry)
     if reply.status not in (200, 201):

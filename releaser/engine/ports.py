@@ -29,6 +29,7 @@ class Sent(StrEnum):
 
     ACCEPTED = "accepted"
     REFUSED = "refused"  # for good: the same request will be refused again
+    DENIED = "denied"  # for good with this right; with a fresh one it may be taken
     TAKEN = "taken"  # for good, for the name is in use, was once, or is closed: a read tells whose bytes it has, if any
     LATER = "later"  # not now, and nothing was changed: a rate limit
     UNKNOWN = "unknown"  # no answer, any 5xx, or words we do not know: it may have happened

@@ -25,7 +25,7 @@ _UNSEEN = Unobserved("not looked for")
 _FRESH = 300.0
 """Seconds for which a right is used before another one is asked for: a third of the shortest life (PyPI's)."""
 _LAPSED = 600.0
-"""Seconds after which a refusal may mean no more than that the right has lapsed."""
+"""Seconds after which a right that is denied may no longer be the one that was given."""
 
 
 def effect(publication: PlannedPublication, name: str) -> str:
@@ -210,8 +210,9 @@ class Publications:
                     receipt = registry.publish(publication, artifact, files[artifact.name].file, right, progress)
             except ReleaserError as error:
                 sent.problem, receipt = error, Receipt(Sent.UNKNOWN, error.message)
-            if receipt.sent is Sent.REFUSED and outside.clock.elapsed() - asked >= _LAPSED:
-                receipt = Receipt(Sent.LATER, receipt.detail)
+            if receipt.sent is Sent.DENIED:
+                lapsed = outside.clock.elapsed() - asked >= _LAPSED
+                receipt = Receipt(Sent.LATER if lapsed else Sent.REFUSED, receipt.detail)
             sent.answers[key] = receipt
             self.run.say("sent", effect=key, answer=receipt.sent, detail=receipt.detail)
             return receipt.sent is Sent.ACCEPTED

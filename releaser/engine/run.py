@@ -35,7 +35,7 @@ class Patience:
         match receipt.sent:
             case Sent.ACCEPTED:
                 return 0.0
-            case Sent.REFUSED:
+            case Sent.REFUSED | Sent.DENIED:
                 return self.refused
             case Sent.LATER:
                 return max(receipt.wait, self.poll)

@@ -384,7 +384,7 @@ def test_a_trusted_job_may_publish_until_its_token_is_given_back(world: World, t
     world.crates.discard(credential)
     world.crates.discard(credential)
     receipt = world.crates.publish(PUBLICATION, artifact_of(file), file, credential, unheard)
-    assert (receipt.sent, receipt.detail) == (Sent.REFUSED, "403 Invalid authentication token")
+    assert (receipt.sent, receipt.detail) == (Sent.DENIED, "403 Invalid authentication token")
 
 
 @pytest.mark.parametrize("fault", [Fault("crates.revoke", "status", 500), Fault("crates.revoke", "drop")])
@@ -400,7 +400,7 @@ def test_a_token_cannot_create_a_crate(world: World, tmp_path: Path) -> None:
     file = crate(tmp_path)
     credential = world.crates.authorize("gadget", world.identity)
     receipt = world.crates.publish(PUBLICATION, artifact_of(file), file, credential, unheard)
-    assert receipt.sent is Sent.REFUSED
+    assert receipt.sent is Sent.DENIED
     assert "do not support creating new crates" in receipt.detail
 
 

@@ -186,7 +186,7 @@ def test_without_knowing_the_published_versions_nothing_is_sent(world: World, tm
         (Fault("npm.publish", "status", 429), Sent.LATER, False),
         (Fault("npm.publish", "status", 503), Sent.UNKNOWN, False),
         (Fault("npm.publish", "status", 409), Sent.LATER, False),
-        (Fault("npm.publish", "status", 404), Sent.REFUSED, False),
+        (Fault("npm.publish", "status", 404), Sent.DENIED, False),
         (Fault("npm.publish", "status", 413), Sent.REFUSED, False),
         (Fault("npm.publish", "status", 422), Sent.REFUSED, False),
         (Fault("npm.publish", "status", 500), Sent.UNKNOWN, False),
@@ -219,7 +219,7 @@ def test_a_404_is_explained_as_the_refusal_that_it_is(world: World, tmp_path: Pa
     world.faults.add(Fault("npm.publish", "status", 404))
     file = tarball(tmp_path)
     receipt = world.npm.publish(planned(), artifact_of(file), file, world.person, unheard)
-    assert (receipt.sent, receipt.detail[:3]) == (Sent.REFUSED, "404")
+    assert (receipt.sent, receipt.detail[:3]) == (Sent.DENIED, "404")
     assert receipt.detail.endswith("(npm answers 404 to whoever may not publish the package)")
 
 

@@ -359,7 +359,7 @@ def test_a_token_that_expired_is_refused(world: World, tmp_path: Path) -> None:
     now += 901
     file = wheel(tmp_path)
     receipt = world.pypi.publish(PUBLICATION, artifact_of(file), file, credential, unheard)
-    assert receipt.sent is Sent.REFUSED
+    assert receipt.sent is Sent.DENIED
     assert credential.secret not in receipt.detail
 
 

@@ -127,7 +127,8 @@ class Index:
         if receipt.sent is Sent.ACCEPTED:
             return "200"
         taken = "has since been deleted" in receipt.detail or "older than 14 days" in receipt.detail
-        refusal = Sent.TAKEN if taken else Sent.REFUSED
+        denied = receipt.detail.startswith(("401", "403"))
+        refusal = Sent.TAKEN if taken else Sent.DENIED if denied else Sent.REFUSED
         assert receipt.sent is (refusal if receipt.detail.startswith("4") else Sent.UNKNOWN)
         return receipt.detail
 

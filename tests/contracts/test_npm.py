@@ -537,7 +537,7 @@ def test_wrong_token(npm: Served, documented: Documented) -> None:
     )
     assert said(npm.put(pack, token="npm_wrong")).replace(pack.name, "NAME") == refusal
     receipt = npm.publish(pack, Credential("npm_wrong", float("inf")))
-    assert receipt.sent is Sent.REFUSED
+    assert receipt.sent is Sent.DENIED
     assert receipt.detail.replace(pack.name, "NAME").startswith(refusal)
     assert npm.adapter.observe(pack.name, "1.0.0").files == {}
 
@@ -554,7 +554,7 @@ def test_strangers_token(npm: Served, documented: Documented) -> None:
     )
     for pack in (Pack(mine.name, "1.1.0"), new):
         assert said(npm.put(pack, token=npm.stranger)).replace(pack.name, "NAME") == refusal
-        assert npm.publish(pack, Credential(npm.stranger, float("inf"))).sent is Sent.REFUSED
+        assert npm.publish(pack, Credential(npm.stranger, float("inf"))).sent is Sent.DENIED
         assert npm.adapter.observe(pack.name, pack.version).files == {}
 
 

@@ -184,7 +184,7 @@ def test_authorize(npm: Served, documented: Documented) -> None:
     given = documented("npm_", verdaccio=Instead("trusted-publisher-refused", NO_EXCHANGE))
     assert authorized(npm, pack.name) == (given, NOW + 3600.0 if given == "npm_" else 0.0)
     receipt = npm.publish(pack, Credential(npm.mint(pack.name), float("inf")))
-    assert receipt.sent is documented(Sent.ACCEPTED, verdaccio=Instead(Sent.REFUSED, NO_TOKEN))
+    assert receipt.sent is documented(Sent.ACCEPTED, verdaccio=Instead(Sent.DENIED, NO_TOKEN))
 
 
 def test_untrusted(npm: Served, documented: Documented) -> None:

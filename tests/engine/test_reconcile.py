@@ -284,6 +284,19 @@ def test_what_was_refused_goes_out_once_the_cause_is_mended(scene: Scene) -> Non
     assert_released(scene, scene.publish())
 
 
+def test_a_right_that_lapsed_while_the_machine_slept_is_asked_for_again(scene: Scene) -> None:
+    world = scene.world
+    world.after("forge.publish", lambda: world.after("crates.io.authorize", lambda: scene.later(seconds=1000)))
+    assert_released(scene, scene.publish())
+
+
+def test_what_was_refused_stays_refused_however_long_the_machine_slept_then(scene: Scene) -> None:
+    scene.world.crates.faults = [Fault.REFUSED]
+    scene.world.after("crates.io.publish", lambda: scene.later(seconds=1000))
+    assert scene.publish().state is State.PARTIAL
+    assert CRATE not in scene.arrived()
+
+
 def test_refused_although_it_is_there_is_no_refusal(scene: Scene) -> None:
     def somebody_sends_the_same() -> None:
         scene.world.crates.plant("coglet", "1.2.0", CRATE, content(CRATE))

@@ -21,8 +21,6 @@ from tests.simulation.scheduler import Event
 SETTLE = 120.0
 """Seconds for which a write without an answer is looked for before it is sent again."""
 ATTEMPTS = 3
-_STOOD_STILL = 300.0
-"""Seconds from a send to the record of its answer after which a right that was fresh then may have lapsed."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,6 @@ class _Judge:
         self.epoch = 0
         self.lines: list[bytes] = []
         self.accepted: dict[str, int] = {}
-        self.answers: dict[str, tuple[float, Mapping[str, Any]]] = {}
         self.begun = False
         self.touched = False
         self.uploads = {f"{registry}.publish" for registry in evidence.arrived}
@@ -202,7 +199,6 @@ class _Judge:
                 run.meant = True
                 run.intents[body["effect"]] = event.step
             elif kind == "answer":
-                self.answers[body["effect"]] = (event.time, body)
                 if body["result"] == "accepted":
                     self.accepted[body["effect"]] = event.step
             elif kind == "outcome":
@@ -328,21 +324,13 @@ class _Judge:
             )
         return self.begun
 
-    def _lapsed(self, key: str, sent: Event) -> bool:
-        """Whether the run took a refusal for that of a right that had lapsed, having stood still for long enough.
-
-        It cannot tell a refusal for good from that one then, and sends once more: harmless, and bounded by `ATTEMPTS`.
-        """
-        answered, body = self.answers.get(key, (0.0, {}))
-        return body.get("result") == "later" and answered - sent.time >= _STOOD_STILL
-
     def _again(self, event: Event, key: str) -> None:
         """Sends of one file: few, never after a yes, and not before the time for which one has to look."""
         earlier = self.sends[key][:-1]
         mine = [e for e in earlier if e.process == event.process]
         if self.accepted.get(key, event.step) < self.runs[event.process].intents.get(key, 0):
             self._broken("I1", f"means and sends {key} again after it was accepted", event)
-        if sum(_word(e) not in ("later", "unsent") for e in mine) >= ATTEMPTS:
+        if sum(_word(e) not in ("later", "denied") for e in mine) >= ATTEMPTS:
             self._broken("I13", f"sends {key} more than {ATTEMPTS} times", event)
         for sent in earlier if not self.evidence.skewed else mine:
             # Of another run's send only the intent is known, which may be a good while older.
@@ -350,8 +338,10 @@ class _Judge:
             word, waited = _word(sent), event.time - since
             if word == "later" and sent.process == event.process and waited < sent.result.wait:
                 self._broken("I13", f"does not wait as {key} was told to", event)
-            elif word in ("refused", "taken") and sent.process == event.process and not self._lapsed(key, sent):
+            elif word in ("refused", "taken") and sent.process == event.process:
                 self._broken("I13", f"sends {key} again after a refusal", event)
+            elif word == "denied" and sent.process == event.process and event.args[3] == sent.args[3]:
+                self._broken("I13", f"sends {key} again with a right that was denied", event)
             elif word == "unknown" and waited < SETTLE:
                 self._broken("I13", f"sends {key} again after {waited:.0f} s without an answer", event)
 
@@ -368,11 +358,8 @@ class _Judge:
 
 
 def _word(event: Event) -> str:
-    """What became of a send, as its sender knows it. A refusal of a right that has lapsed says nothing of the file."""
-    if event.result is None:
-        return "unknown"
-    lapsed = event.args[3].expires <= _EPOCH + event.time
-    return "unsent" if lapsed and event.result.sent == "refused" else str(event.result.sent)
+    """What became of a send, as its sender knows it."""
+    return "unknown" if event.result is None else str(event.result.sent)
 
 
 _EPOCH = 1767614400.0  # 2026-01-05 12:00 UTC, when every story begins

@@ -162,6 +162,9 @@ LIES = {
     "sent again too soon": Lie("I13", lambda: again("pypi.publish", 1, UNKNOWN, 60.0)),
     "sent again and again": Lie("I13", lambda: again("pypi.publish", 4, UNKNOWN, 600.0)),
     "sent again after a refusal": Lie("I13", lambda: again("pypi.publish", 1, Receipt(Sent.REFUSED), 600.0)),
+    "sent again with the right that was denied": Lie(
+        "I13", lambda: again("pypi.publish", 1, Receipt(Sent.DENIED), 600.0)
+    ),
 }
 
 
