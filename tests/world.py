@@ -713,6 +713,7 @@ class Scratch:
     def __init__(self, forge: Forge) -> None:
         self._forge = forge
         self._fetched: dict[int, Fetched] = {}
+        self._room = in_memory("read")
 
     def fetch(self, asset: Asset) -> Fetched:
         if asset.id not in self._fetched:
@@ -725,9 +726,8 @@ class Scratch:
     def read(self, asset: Asset, limit: int) -> bytes:
         if asset.size > limit:
             raise ExternalError("asset-too-large", "the asset is too large", object=asset.name, retryable=False)
-        file = in_memory(asset.name)
-        self._forge.download(asset, file, lambda _: None)
-        return file.data
+        self._forge.download(asset, self._room, lambda _: None)
+        return self._room.data
 
 
 class World:

@@ -64,7 +64,7 @@ def compose(
 ) -> Manifest:
     """The manifest that a case would get, whatever its gates say; raises RefusedError ``artifact-name-reserved``."""
     channel = case.policy.channel_for(version)
-    artifacts = schedule.sorted_artifacts(case.policy, version, case.tag, case.artifacts)
+    artifacts = schedule.sorted_artifacts(case.policy, version, case.tag, (a.artifact for a in case.artifacts))
     taken = [a.name for a in artifacts if a.name in (ASSET, CHECKSUMS) or a.name.startswith(APPROVAL_PREFIX)]
     if taken:
         raise RefusedError(

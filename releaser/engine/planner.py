@@ -25,7 +25,7 @@ def case_for(policy: Policy, tag: str, facts: Facts, registries: Registries, man
     if manifest is not None:
         publications = manifest.publications
     elif version is not None and channel is not None:
-        found = () if isinstance(facts.artifacts, Unobserved) else facts.artifacts
+        found = () if isinstance(facts.artifacts, Unobserved) else (f.artifact for f in facts.artifacts)
         artifacts = schedule.sorted_artifacts(policy, version, tag, found)
         publications = schedule.publications(policy, version, channel, artifacts, registries)
     return Case(

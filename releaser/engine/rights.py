@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from releaser.engine.ports import Forge
 from releaser.errors import ConfigError, RefusedError
-from releaser.model.artifact import Contents, Inspected
 from releaser.model.manifest import ASSET, Manifest
 from releaser.model.policy import Policy
 from releaser.model.terms import Registries
@@ -57,8 +56,7 @@ def _scheduled(manifest: Manifest, policy: Policy, registries: Registries) -> di
     channel = policy.channel_for(version) if version else None
     if version is None or channel is None or channel not in policy.channels:
         return {}
-    files = [Inspected(a, Contents()) for a in manifest.artifacts]
-    artifacts = schedule.sorted_artifacts(policy, version, manifest.tag.name, files)
+    artifacts = schedule.sorted_artifacts(policy, version, manifest.tag.name, manifest.artifacts)
     return {
         "version": str(version),
         "channel": channel,

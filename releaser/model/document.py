@@ -116,7 +116,7 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, str):
         return value.isascii()
     if isinstance(value, dict):
-        return all(map(_is_plain, value.values())) and all(isinstance(k, str) and k.isascii() for k in value)
+        return all(isinstance(key, str) and key.isascii() and _is_plain(inner) for key, inner in value.items())
     if isinstance(value, (list, tuple)):
         return all(map(_is_plain, value))
     return value is None or (isinstance(value, int) and abs(value) <= _MAX_INTEGER)
@@ -152,7 +152,8 @@ def strict_json(data: bytes, source: str) -> Any:
         return value
 
     depth = 0
-    for token in _STRING_OR_BRACKET.finditer(data):
+    shallow = data.count(b"[") + data.count(b"{") <= MAX_DEPTH
+    for token in () if shallow else _STRING_OR_BRACKET.finditer(data):
         if token[0] in (b"[", b"{"):
             depth += 1
             if depth > MAX_DEPTH:

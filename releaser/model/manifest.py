@@ -7,7 +7,7 @@ the same tag, policy and bytes, so assembling again gives the same digest.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -79,6 +79,10 @@ class PlannedDelivery(Document):
 class Manifest(Document):
     """One release: which tag, judged by which policy, which bytes, going where."""
 
+    __slots__ = ("_digest",)
+    if TYPE_CHECKING:
+        _digest: Sha256
+
     schema_: Literal["releaser.release/v1"] = Field(default="releaser.release/v1", alias="schema")
     repository: RepositoryRef
     tag: TagRef
@@ -101,8 +105,10 @@ class Manifest(Document):
         return self
 
     def digest(self) -> Sha256:
-        """The digest of the canonical bytes: the name people approve."""
-        return sha256(self.canonical())
+        """The digest of the canonical bytes, worked out once: the name people approve."""
+        if not hasattr(self, "_digest"):
+            object.__setattr__(self, "_digest", sha256(self.canonical()))
+        return self._digest
 
     def checksums(self) -> bytes:
         """``SHA256SUMS`` for ``sha256sum --check``: every artifact and the manifest itself, by name."""

@@ -104,8 +104,7 @@ class ApprovalRule(Section):
 
     @property
     def lifetime(self) -> timedelta:
-        unit = {"m": "minutes", "h": "hours", "d": "days"}[self.expires[-1]]
-        return timedelta(**{unit: int(self.expires[:-1])})
+        return _SPANS[self.expires[-1]] * int(self.expires[:-1])
 
 
 class ArtifactGroup(Section):
@@ -177,6 +176,7 @@ _DEFAULT_CHANNELS: dict[ChannelName, Channel] = {
     "stable": Channel(branches=("main",)),
     "prerelease": Channel(branches=("main",)),
 }
+_SPANS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _APPROVER = re.compile(
     r"user:[A-Za-z0-9-]{1,39}|team:[A-Za-z0-9-]+/[A-Za-z0-9._-]+|role:(admin|maintain|write)", re.ASCII
 )

@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 from typing import TYPE_CHECKING, Final, Self
 
 from semver import Version as SemVer
@@ -72,10 +72,10 @@ class Version:
             raise _invalid(self.text, f"it reads as {str(parts)!a}", _EXAMPLE)
         object.__setattr__(self, "_parts", parts)
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
+    @staticmethod
+    def parse(text: str) -> Version:
         """The version that *text* spells, without any repair; raises ConfigError ``version-invalid``."""
-        return cls(text)
+        return _parsed(text)
 
     def __str__(self) -> str:
         return self.text
@@ -139,6 +139,11 @@ class Version:
         if self.number is None:
             return self
         return type(self)(f"{self.core}-{self.phase}.{self.number}" + (f"+{self.build}" if self.build else ""))
+
+
+@lru_cache(maxsize=256)  # the same few are read again before every step
+def _parsed(text: str) -> Version:
+    return Version(text)
 
 
 _FROM_PEP440: Final = {"a": Phase.ALPHA, "b": Phase.BETA, "rc": Phase.RC}

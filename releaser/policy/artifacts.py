@@ -26,13 +26,13 @@ def artifacts(case: Case) -> Iterator[GateRow]:
         yield Row("artifacts", "all").skip("the tag gate comes first")
         return
     words = placeholders(case.version, case.tag)
-    for file in case.facts.artifacts:
-        groups = groups_of(file.artifact.name, case.policy, words)
+    patterns = patterns_of(case.policy, words)
+    placed = [(file, groups_of(file.artifact.name, patterns)) for file in case.facts.artifacts]
+    for file, groups in placed:
         if len(groups) != 1:
             yield _misplaced(file, groups)
     for name, group in case.policy.artifacts.items():
-        members = [a for a in case.facts.artifacts if groups_of(a.artifact.name, case.policy, words) == [name]]
-        yield from _group(name, group, members, words)
+        yield from _group(name, group, [file for file, groups in placed if groups == [name]], words)
 
 
 def placeholders(version: Version, tag: str) -> Mapping[str, str]:
@@ -51,13 +51,14 @@ def fill(text: str, words: Mapping[str, str]) -> str:
     return text
 
 
-def groups_of(name: str, policy: Policy, words: Mapping[str, str]) -> list[str]:
-    """The artifact groups whose patterns match the file *name*."""
-    return [
-        group
-        for group, rule in policy.artifacts.items()
-        if any(fnmatch.fnmatchcase(name, fill(pattern, words)) for pattern in rule.files)
-    ]
+def patterns_of(policy: Policy, words: Mapping[str, str]) -> Mapping[str, list[str]]:
+    """The file-name patterns of every artifact group, filled with *words*."""
+    return {name: [fill(pattern, words) for pattern in group.files] for name, group in policy.artifacts.items()}
+
+
+def groups_of(name: str, patterns: Mapping[str, list[str]]) -> list[str]:
+    """The artifact groups of whose *patterns* one matches the file *name*."""
+    return [group for group, rules in patterns.items() if any(fnmatch.fnmatchcase(name, rule) for rule in rules)]
 
 
 def _misplaced(file: Inspected, groups: list[str]) -> GateRow:

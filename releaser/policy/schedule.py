@@ -6,24 +6,25 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from releaser.errors import ConfigError, ReleaserError
-from releaser.model.artifact import Artifact, Inspected
+from releaser.model.artifact import Artifact
 from releaser.model.manifest import PlannedDelivery, PlannedPublication
 from releaser.model.plan import PaceRow
 from releaser.model.policy import ChannelName, Policy
 from releaser.model.spelling import spell
 from releaser.model.terms import Registries
 from releaser.model.version import Version
-from releaser.policy.artifacts import groups_of, placeholders
+from releaser.policy.artifacts import groups_of, patterns_of, placeholders
 
 
-def sorted_artifacts(policy: Policy, version: Version, tag: str, found: Sequence[Inspected]) -> tuple[Artifact, ...]:
+def sorted_artifacts(policy: Policy, version: Version, tag: str, found: Iterable[Artifact]) -> tuple[Artifact, ...]:
     """The artifacts that belong to exactly one group, with that group, by name."""
-    words = placeholders(version, tag)
+    patterns = patterns_of(policy, placeholders(version, tag))
     placed = []
-    for file in found:
-        groups = groups_of(file.artifact.name, policy, words)
+    for artifact in found:
+        groups = groups_of(artifact.name, patterns)
         if len(groups) == 1:
-            placed.append(file.artifact.model_copy(update={"group": groups[0]}))
+            same = artifact.group == groups[0]
+            placed.append(artifact if same else artifact.model_copy(update={"group": groups[0]}))
     return tuple(sorted(placed, key=lambda a: a.name))
 
 

@@ -13,7 +13,7 @@ from tests.cases import FULL, REGISTRIES, SIMPLE, file, full_files, policy
 
 
 def placed(text: str = FULL) -> tuple[Artifact, ...]:
-    return schedule.sorted_artifacts(policy(text), Version.parse("1.2.3"), "v1.2.3", full_files())
+    return schedule.sorted_artifacts(policy(text), Version.parse("1.2.3"), "v1.2.3", (f.artifact for f in full_files()))
 
 
 def waves(text: str, channel: ChannelName = "stable") -> dict[str, int]:
@@ -43,7 +43,7 @@ def test_artifacts_are_sorted_into_their_groups_by_name() -> None:
 
 def test_what_belongs_nowhere_or_twice_is_left_out() -> None:
     text = '[artifacts.a]\nfiles = "*.whl"\n[artifacts.b]\nfiles = "x*"\n'
-    given = (file("x.whl"), file("y.whl"), file("z"))
+    given = [file(name).artifact for name in ("x.whl", "y.whl", "z")]
     found = schedule.sorted_artifacts(policy(text), Version.parse("1.2.3"), "v1.2.3", given)
     assert [a.name for a in found] == ["y.whl"]
 

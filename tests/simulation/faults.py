@@ -6,7 +6,7 @@ A `Strike` is data, so that a story can be written down, shortened and told in w
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -89,23 +89,28 @@ class Strike:
 
 
 class Storm:
-    """The strikes of one story over the parts of its world; ``fired`` are those that happened."""
+    """The strikes of one story over the parts of its world; ``fired`` are those that happened.
+
+    ``concerned`` are the calls that may be struck, or must be known of.
+    """
 
     def __init__(self, strikes: Iterable[Strike], moves: Moves) -> None:
         self.fired: list[Strike] = []
         self._moves = moves
-        self._waiting: dict[str, list[Strike]] = defaultdict(list)
+        self._waiting: dict[str, list[Strike]] = {}
         for strike in strikes:
-            self._waiting[strike.call].append(strike)
+            self._waiting.setdefault(strike.call, []).append(strike)
         self._seen: Counter[tuple[str, str, str]] = Counter()
         self._telling = {s.since for s in strikes if s.since}
         self._made: set[str] = {""}
-        self._remember = any(s.act is Act.STALE for s in strikes)
+        self._remembered = {s.call for s in strikes if s.act is Act.STALE}
+        self.concerned = {*self._waiting, *self._telling, *self._remembered}
         self._answers: dict[object, list[Any]] = {}
 
     def calm(self) -> None:
         """From now on everything goes well."""
         self._waiting.clear()
+        self.concerned.clear()
 
     def suffer(self, process: Process, part: Powered, call: str, args: tuple[Any, ...], perform: Callable[[], A]) -> A:
         """Let a call happen, and whatever strikes it."""
@@ -115,7 +120,7 @@ class Storm:
             self._made.add(call)
         due = self._due(call, args) if call in self._waiting else ()
         if not due:
-            return self._performed(call, args, perform) if self._remember else perform()
+            return self._performed(call, args, perform)
         self.fired += due
         for strike in due:
             if strike.act in DEEDS and not strike.after:
@@ -155,7 +160,7 @@ class Storm:
 
     def _performed(self, call: str, args: tuple[Any, ...], perform: Callable[[], A]) -> A:
         result = perform()
-        if self._remember:
+        if call in self._remembered:
             answers = self._answers.setdefault((call, _told(args)), [])
             if not answers or answers[-1] != result:
                 answers.append(result)

@@ -7,15 +7,15 @@ durable, and was shown good ones.
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.simulation.oracle_guard import Guard, Manifest, read_manifest
-from tests.simulation.oracle_ledger import Violation, chain
+from tests.simulation.oracle_ledger import Violation, chain, read
 from tests.simulation.scheduler import Event
 
 SETTLE = 120.0
@@ -71,17 +71,12 @@ def _public(evidence: Evidence) -> Iterator[Violation]:
 
 
 def _secrets(evidence: Evidence) -> Iterator[Violation]:
-    secrets = {
-        e.truth if isinstance(e.truth, str) else e.truth.secret for e in evidence.log if e.truth and _is_right(e)
-    }
+    rights = (e.truth for e in evidence.log if e.truth and (e.call == "identity.token" or e.call.endswith("authorize")))
+    secrets = {right if isinstance(right, str) else right.secret for right in rights}
     told = b"".join(evidence.lines).decode(errors="replace") + evidence.said
     for secret in sorted(secrets):
         if secret in told:
             yield Violation("I12", "a secret is on record or was told")
-
-
-def _is_right(event: Event) -> bool:
-    return event.call == "identity.token" or event.call.endswith(".authorize")
 
 
 class _Judge:
@@ -104,34 +99,18 @@ class _Judge:
         self.meant: dict[int, float] = {}
 
     def violations(self) -> list[Violation]:
+        handlers: dict[str, Callable[[Event], None] | None] = {}
         for event in self.evidence.log:
-            handle = self._handler(event.call)
-            if handle is not None and (not event.late or event.call == "ledger.extend"):
+            call = event.call
+            if call not in handlers:
+                name = _handler(call)
+                handlers[call] = getattr(self, name) if name else None
+            handle = handlers[call]
+            if handle is not None and (not event.late or call == "ledger.extend"):
                 handle(event)
-            self.touched = self.touched or event.process == "somebody" or event.call in self.uploads
+            self.touched = self.touched or event.process == "somebody" or call in self.uploads
         self._arrivals()
         return self.found
-
-    def _handler(self, call: str) -> Callable[[Event], None] | None:
-        part, _, name = call.rpartition(".")
-        if part == "forge":
-            return {
-                "publish": self._undraft,
-                "releases": self._releases,
-                "is_public": self._is_public,
-                **dict.fromkeys(("tag", "branches_with", "freeze_of", "checks", "file", "voter"), self._fact),
-            }.get(name)
-        if part == "ledger":
-            return self._extend if name == "extend" else None
-        return {
-            "authorize": self._asked,
-            "publish": self._publish,
-            "observe": self._listed,
-            "visible": self._listed,
-            "commit": self._commit,
-            "file": self._tap_file,
-            "open_pull_request": self._tap_file,
-        }.get(name)
 
     def _broken(self, invariant: str, what: str, event: Event) -> None:
         self.found.append(Violation(invariant, f"{event.process} {what}", event.step))
@@ -182,7 +161,7 @@ class _Judge:
         _, lines = event.args
         run = self.runs[event.process]
         for line in lines:
-            record = json.loads(line)
+            record = read(line)
             kind, body = record["kind"], record["body"]
             if kind == "run":
                 self.owner = event.process
@@ -281,9 +260,9 @@ class _Judge:
         facts: dict[str, Event] = {}
         by_task = self.runs[event.process].facts
         for length in range(1, len(event.task) + 1):
-            for name, read in by_task.get(event.task[:length], {}).items():
-                if name not in facts or facts[name].step < read.step:
-                    facts[name] = read
+            for name, seen in by_task.get(event.task[:length], {}).items():
+                if name not in facts or facts[name].step < seen.step:
+                    facts[name] = seen
         return facts
 
     def _allowed(self, event: Event, key: str, target: str) -> Manifest | None:
@@ -363,3 +342,23 @@ def _word(event: Event) -> str:
 
 
 _EPOCH = 1767614400.0  # 2026-01-05 12:00 UTC, when every story begins
+
+
+@functools.cache
+def _handler(call: str) -> str:
+    """The name of what takes in a call of that name; empty for one that says nothing."""
+    part, _, name = call.rpartition(".")
+    if part == "forge":
+        facts = dict.fromkeys(("tag", "branches_with", "freeze_of", "checks", "file", "voter"), "_fact")
+        return {"publish": "_undraft", "releases": "_releases", "is_public": "_is_public", **facts}.get(name, "")
+    if part == "ledger":
+        return "_extend" if name == "extend" else ""
+    return {
+        "authorize": "_asked",
+        "publish": "_publish",
+        "observe": "_listed",
+        "visible": "_listed",
+        "commit": "_commit",
+        "file": "_tap_file",
+        "open_pull_request": "_tap_file",
+    }.get(name, "")

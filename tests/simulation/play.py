@@ -19,7 +19,7 @@ from tests.simulation.adversary import Moves
 from tests.simulation.faults import Storm, Strike
 from tests.simulation.oracle import Evidence, judge
 from tests.simulation.oracle_ledger import Violation, unfinished
-from tests.simulation.scheduler import Choices, Endless, Event, Process
+from tests.simulation.scheduler import Choices, Endless, Event, Process, forget
 from tests.simulation.shapes import SHAPES
 from tests.simulation.stage import BOT, MAINTAINERS, TAG, Stage
 from tests.simulation.story import Story, ends, reports
@@ -55,7 +55,6 @@ class Outcome:
     ticks: int
     seconds: float
     calls: int
-    trace: str
     unfinished: int
     choices: tuple[int, ...]
     evidence: Evidence | None = None
@@ -66,10 +65,25 @@ class Outcome:
         """Every call of the story, where they were kept."""
         return self.evidence.log if self.evidence else ()
 
+    @property
+    def trace(self) -> str:
+        """The digest of all choices, calls and records, where they were kept."""
+        digest = hashlib.sha256(repr(self.choices).encode())
+        for event in self.log:
+            digest.update(f"{event.time:.3f} {event.process} {event.call} {event.done}\n".encode())
+        for line in self.evidence.lines if self.evidence else ():
+            digest.update(line)
+        digest.update(self.state.encode())
+        return digest.hexdigest()
+
 
 def play(story: Story, *, keep: bool = False) -> Outcome:
     """The story's outcome; with *keep*, the whole log of it too."""
-    return _Play(story).outcome(keep=keep)
+    one = _Play(story)
+    try:
+        return one.outcome(keep=keep)
+    finally:
+        one.scheduler.let_go()
 
 
 class _Play:
@@ -111,7 +125,6 @@ class _Play:
             self.ticks,
             self.scheduler.seconds - self.began,
             len(self.scheduler.log),
-            self._trace(state),
             len(left),
             tuple(self.choices.made),
             evidence if keep else None,
@@ -231,6 +244,8 @@ class _Play:
     def _bugs(self, processes: list[Process]) -> None:
         for process in processes:
             error = process.error
+            for met in (error, *process.problems):
+                forget(met)
             if error is not None and not isinstance(error, (ReleaserError, Crash)):
                 self._broken("bug", f"{process.name} raises {error!r}")
 
@@ -263,13 +278,3 @@ class _Play:
             interleaved=self.story.interleaved,
             skewed=self.story.skewed,
         )
-
-    def _trace(self, state: str) -> str:
-        """The digest of all choices, calls and records."""
-        digest = hashlib.sha256(repr(self.choices.made).encode())
-        for event in self.scheduler.log:
-            digest.update(f"{event.time:.3f} {event.process} {event.call} {event.done}\n".encode())
-        for line in self.stage.world.ledger.lines:
-            digest.update(line)
-        digest.update(state.encode())
-        return digest.hexdigest()

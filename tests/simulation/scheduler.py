@@ -49,6 +49,12 @@ class Event(NamedTuple):
     late: bool = False
 
 
+def forget(error: BaseException | None) -> None:
+    """Drop the frames that *error* went through, which hold whatever a process had in hand."""
+    while error is not None:
+        error.__traceback__, error = None, error.__context__
+
+
 class Choices:
     """Every choice of a schedule, in order: those given, and drawn from the seed after them.
 
@@ -109,9 +115,16 @@ class Task:
     wakes: datetime = EPOCH
     awaits: int = 0
 
+    def ready(self, now: datetime) -> bool:
+        """Whether it can go on: nothing is awaited, no sleep is left, or its process is gone."""
+        return self.process.dead or (not self.awaits and self.wakes <= now and self.process.stalled <= now)
+
 
 class Weather(Protocol):
-    """What strikes a port call: asked before it and after it."""
+    """What strikes a port call."""
+
+    concerned: set[str]
+    """The calls about which `suffer` has to be asked, as about every call of a process that is broken."""
 
     def suffer(self, process: Process, part: Powered, call: str, args: tuple[Any, ...], perform: Callable[[], A]) -> A:
         """Let the call happen as it happens now: well, badly, or to a process that dies of it."""
@@ -167,34 +180,50 @@ class Scheduler(Power):
         self._point(task)
         if len(self.log) >= LIMIT:
             raise Endless
-        place = -1
-
-        def tracked() -> A:
-            nonlocal place
-            value = perform()
-            late, place = place < -1, len(self.log)
-            self._log(process, task.line, call, args, value, done=True, late=late)
-            return value
-
-        told: Any = None
-        error: Exception | None = None
-        try:
-            told = tracked() if self.weather is None else self.weather.suffer(process, part, call, args, tracked)
-        except Exception as problem:
-            error = problem
-            raise
-        finally:
-            if place < 0:
-                self._log(process, task.line, call, args, told, done=False, late=False, error=error)
-                place = -2
-            elif error is not None or told is not self.log[place].truth:
-                self.log[place] = self.log[place]._replace(result=told, error=error)
+        weather = self.weather
+        if weather is not None and (call in weather.concerned or process.broken is not None):
+            told = self._under(weather, task, part, call, args, perform)
+        else:
+            try:
+                told = perform()
+            except Exception as problem:
+                self._log(task, call, args, None, problem, done=False)
+                raise
+            self._log(task, call, args, told, None, done=True)
         if self.kill_after is not None:
             self.kill_after -= 1
             if self.kill_after <= 0:
                 self.kill_after = None
                 self.kill(process)
         self._point(task)
+        return told
+
+    def _under(
+        self, weather: Weather, task: Task, part: Powered, call: str, args: tuple[Any, ...], perform: Callable[[], A]
+    ) -> A:
+        """A call as *weather* lets it happen, which may be late; on the log is what was done and what was told."""
+        place = -1
+
+        def tracked() -> A:
+            nonlocal place
+            value = perform()
+            late, place = place < -1, len(self.log)
+            self._log(task, call, args, value, None, done=True, late=late)
+            return value
+
+        told: Any = None
+        error: Exception | None = None
+        try:
+            told = weather.suffer(task.process, part, call, args, tracked)
+        except Exception as problem:
+            error = problem
+            raise
+        finally:
+            if place < 0:
+                self._log(task, call, args, told, error, done=False)
+                place = -2
+            elif error is not None or told is not self.log[place].truth:
+                self.log[place] = self.log[place]._replace(result=told, error=error)
         return told  # type: ignore[no-any-return]
 
     def note(self, who: str, what: str, *args: object) -> None:
@@ -203,18 +232,19 @@ class Scheduler(Power):
 
     def _log(
         self,
-        process: Process,
-        line: tuple[int, ...],
+        task: Task,
         call: str,
         args: tuple[Any, ...],
         value: Any,
+        error: Exception | None,
         *,
         done: bool,
-        late: bool,
-        error: Exception | None = None,
+        late: bool = False,
     ) -> None:
-        truth, step = value if done else None, len(self.log)
-        self.log.append(Event(step, self.seconds, process.name, line, call, args, value, error, done, truth, late))
+        log, truth = self.log, value if done else None
+        log.append(
+            Event(len(log), self.seconds, task.process.name, task.line, call, args, value, error, done, truth, late)
+        )
 
     # Processes
 
@@ -247,6 +277,15 @@ class Scheduler(Power):
                 self._tasks.remove(task)
         self._entered = None
 
+    def let_go(self) -> None:
+        """Drop what leads from here back to the world, so that both go away without the collector's help."""
+        for event in self.log:
+            if event.error is not None:
+                forget(event.error)
+        self.log = []
+        del self.clock, self.enter
+        self.weather = None
+
     def kill(self, process: Process) -> None:
         """End *process*; the caller's own is gone at once."""
         process.dead = True
@@ -272,6 +311,8 @@ class Scheduler(Power):
     def map(self, work: Callable[[A], B], items: Iterable[A]) -> list[B]:
         """*work* on all *items*: side by side where tasks are interleaved, else one by one in any order."""
         todo, parent = list(items), self._moving
+        if len(todo) < 2:
+            return [work(item) for item in todo]
         results: dict[int, B] = {}
         errors: dict[int, Exception] = {}
 
@@ -281,7 +322,7 @@ class Scheduler(Power):
             except Exception as error:
                 errors[number] = error
 
-        if parent is None or len(todo) < 2:
+        if parent is None:
             for number in range(len(todo)):
                 do(number)
         elif not self.interleaved:
@@ -321,8 +362,9 @@ class Scheduler(Power):
         if task.process.dead:
             raise Crash
         if len(self._tasks) > 1:
-            others = [t for t in self._tasks if t is not task and self._ready(t)]
-            if others and self.choices.other(len(others)):
+            now = self.clock.time
+            others = sum(t is not task and t.ready(now) for t in self._tasks)
+            if others and self.choices.other(others):
                 self._yield()
                 if task.process.dead:
                     raise Crash
@@ -340,18 +382,14 @@ class Scheduler(Power):
         if task.process.dead:
             raise Crash
 
-    def _ready(self, task: Task) -> bool:
-        return task.process.dead or (
-            not task.awaits and task.wakes <= self.clock.time and task.process.stalled <= self.clock.time
-        )
-
     def _next(self) -> Task | None:
         """The task that moves now; None when time had to go by first, or a dead one was cleared away."""
         for task in self._tasks:
             if task.process.dead:
                 self._clear(task)
                 return None
-        ready = [t for t in self._tasks if self._ready(t)]
+        now = self.clock.time
+        ready = [t for t in self._tasks if t.ready(now)]
         if ready:
             return ready[self.choices.pick(len(ready)) if len(ready) > 1 else 0]
         self._pass(min(max(t.wakes, t.process.stalled) for t in self._tasks if not t.awaits))

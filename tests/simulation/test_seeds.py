@@ -23,7 +23,7 @@ TRACES = """
 from tests.simulation.play import play
 from tests.simulation.seeds import story
 for seed in range({count}):
-    print(play(story(seed)).trace)
+    print(play(story(seed), keep=True).trace)
 """
 
 
@@ -62,5 +62,5 @@ def test_the_same_seeds_give_the_same_traces_in_every_process() -> None:
 
 def test_a_trace_is_replayed_from_its_choices() -> None:
     for seed in range(60):
-        outcome = play(story(seed))
-        assert play(replace(outcome.story, choices=outcome.choices)).trace == outcome.trace
+        outcome = play(story(seed), keep=True)
+        assert play(replace(outcome.story, choices=outcome.choices), keep=True).trace == outcome.trace
