@@ -132,16 +132,20 @@ class Intents:
         """Take up what earlier runs recorded."""
         self._open.clear()
         self._ended = dict(ended(self._ledger.entries()))
-        now = self._ledger.now()
+        latest: dict[str, Mapping[str, Any]] = {}
         for record in self._ledger.entries():
-            body, kind = record["body"], record["kind"]
+            if record["kind"] in ("intent", "answer"):
+                latest[record["body"]["effect"]] = record
+            elif record["kind"] == "outcome":
+                latest.pop(record["body"]["effect"], None)
+        now = self._ledger.now()
+        for key, record in latest.items():
+            body = record["body"]
             age = max(0.0, (now - datetime.fromisoformat(record["at"])).total_seconds())
-            if kind == "intent":  # and its request may still be on its way, however long ago that was recorded
-                self._note(body["effect"], Receipt(Sent.UNKNOWN), age if age >= _ALIVE else 0.0)
-            elif kind == "answer":
-                self._note(body["effect"], Receipt(Sent(body["result"]), body["detail"], body["wait"]), age)
-            elif kind == "outcome":
-                self._open.pop(body["effect"], None)
+            if record["kind"] == "intent":  # its request may still be on its way, however long ago that was recorded
+                self._note(key, Receipt(Sent.UNKNOWN), age if age >= _ALIVE else 0.0)
+            else:
+                self._note(key, Receipt(Sent(body["result"]), body["detail"], body["wait"]), age)
 
     def _note(self, key: str, receipt: Receipt, age: float) -> None:
         self._open[key] = receipt

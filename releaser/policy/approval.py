@@ -99,7 +99,6 @@ def approval_row(rule: ApprovalRule, ballot: Ballot, manifest: Manifest) -> Gate
     """The gate's answer for one release."""
     row = Row("approval", manifest.tag.name)
     count = tally(rule, ballot, manifest)
-    command = f"releaser approve {manifest.tag.name} --digest {ballot.manifest}"
     if manifest.policy.digest != ballot.policy:
         return Row("approval", manifest.policy.path).fail(
             "the policy was changed after this release was assembled",
@@ -122,14 +121,17 @@ def approval_row(rule: ApprovalRule, ballot: Ballot, manifest: Manifest) -> Gate
             hint=f"releaser status {manifest.tag.name}",
         )
     have = f"{len(count.approved)}/{rule.quorum} approvals of {ballot.manifest[:19]}"
-    left_out = "; ".join(f"{who} {why}" for who, why in count.ignored)
     if len(count.approved) >= rule.quorum:
         return row.passed(f"{have}: {', '.join(count.approved)}")
+    left_out = "; ".join(f"{who} {why}" for who, why in count.ignored)
     found = have + (f"; left out: {left_out}" if left_out else "")
     if count.unknown:
         found += f"; rights could not be looked up: {', '.join(count.unknown)}"
     return row.wait(
-        have, found=found, wanted=f"{rule.quorum} of {', '.join(rule.approvers)} within {rule.expires}", hint=command
+        have,
+        found=found,
+        wanted=f"{rule.quorum} of {', '.join(rule.approvers)} within {rule.expires}",
+        hint=f"releaser approve {manifest.tag.name} --digest {ballot.manifest}",
     )
 
 

@@ -63,13 +63,15 @@ def _reasons() -> str:
 
 def _campaign(stories: Sequence[Story], jobs: int) -> Report:
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as progress:
         bar = progress.add_task("", total=len(stories))
 
         def tell(report: Report) -> None:
             speed = report.played / report.seconds / report.jobs
             broken = len(report.failures)
-            progress.update(bar, completed=report.played, description=f"{speed:.0f}/s/job, {broken} broken")
+            progress.update(
+                bar, completed=report.played, description=f"{speed:.0f}/s/job, {broken} broken", refresh=True
+            )
 
         return campaign(stories, jobs, tell)
 

@@ -176,8 +176,9 @@ class Scheduler(Power):
         task = self._moving
         if task is None:
             return perform()  # somebody looks from outside
-        process, call = task.process, f"{part.label}.{name}"
-        self._point(task)
+        process, call, alone = task.process, f"{part.label}.{name}", len(self._tasks) == 1
+        if process.dead or not alone:
+            self._point(task)
         if len(self.log) >= LIMIT:
             raise Endless
         weather = self.weather
@@ -195,7 +196,8 @@ class Scheduler(Power):
             if self.kill_after <= 0:
                 self.kill_after = None
                 self.kill(process)
-        self._point(task)
+        if process.dead or not alone:
+            self._point(task)
         return told
 
     def _under(
@@ -361,13 +363,14 @@ class Scheduler(Power):
         """A point where another task may go on instead of this one, or this one finds its process gone."""
         if task.process.dead:
             raise Crash
-        if len(self._tasks) > 1:
-            now = self.clock.time
-            others = sum(t is not task and t.ready(now) for t in self._tasks)
-            if others and self.choices.other(others):
-                self._yield()
-                if task.process.dead:
-                    raise Crash
+        now, others = self.clock.time, 0
+        for other in self._tasks:
+            if other is not task and other.ready(now):
+                others += 1
+        if others and self.choices.other(others):
+            self._yield()
+            if task.process.dead:
+                raise Crash
 
     def _yield(self) -> None:
         assert self._hub is not None

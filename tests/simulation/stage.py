@@ -20,6 +20,7 @@ from releaser.engine.view import Subject, look
 from releaser.engine.vote import asset_name, cast, check, record_for
 from releaser.errors import ConflictError, RefusedError, ReleaserError
 from releaser.model.approval import Approval, Decision
+from releaser.model.document import Sha256
 from releaser.model.facts import CheckState, Tag
 from releaser.model.manifest import ASSET, CHECKSUMS, Manifest, Person, PolicyRef, RepositoryRef, TagRef
 from releaser.model.policy import DEFAULT_PATH, KindSettings, Policy, policy_digest
@@ -86,7 +87,7 @@ class Stage:
             self.world.tap(tap)
         self.terms: Mapping[str, Terms] = {n: r.terms for n, r in self.world.registries.items()}
         self.manifest = _manifest(shape, quorum, tuple(self.terms.items()))
-        self.files = _files(shape, self.manifest)
+        self.files = _files(shape, quorum, tuple(self.terms.items()))
         self.subject = Subject(TAG, _read_policy, self.terms)
 
     # Processes
@@ -167,9 +168,12 @@ class Stage:
 
 def approval(manifest: Manifest, decision: Decision = Decision.APPROVE) -> Approval:
     """What an approver writes about *manifest*."""
-    return Approval(
-        repository=REPOSITORY, tag=TAG, manifest=manifest.digest(), policy=manifest.policy.digest, decision=decision
-    )
+    return _approval(manifest.digest(), manifest.policy.digest, decision)
+
+
+@functools.cache
+def _approval(manifest: Sha256, policy: Sha256, decision: Decision) -> Approval:
+    return Approval(repository=REPOSITORY, tag=TAG, manifest=manifest, policy=policy, decision=decision)
 
 
 @functools.cache
@@ -198,7 +202,9 @@ def _manifest(shape: Shape, quorum: int, terms: tuple[tuple[str, Terms], ...]) -
     )
 
 
-def _files(shape: Shape, manifest: Manifest) -> dict[str, Memory]:
+@functools.cache
+def _files(shape: Shape, quorum: int, terms: tuple[tuple[str, Terms], ...]) -> Mapping[str, Memory]:
+    manifest = _manifest(shape, quorum, terms)
     data = {f.name: content(f.name) for f in shape.files}
     data |= {ASSET: manifest.canonical(), CHECKSUMS: manifest.checksums()}
     return {name: in_memory(name, data[name]) for name in wanted_assets(manifest)}
