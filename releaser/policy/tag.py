@@ -66,8 +66,8 @@ def _not_a_version(case: Case, row: Row) -> GateRow:
 
 
 def _spellings(case: Case, version: Version) -> Iterator[GateRow]:
-    registries = {p.registry for p in _scheduled(case)}
-    ecosystems = sorted({terms.ecosystem for name, terms in case.registries.items() if name in registries})
+    registries = {p.registry for p in _scheduled(case)} & case.registries.keys()
+    ecosystems = sorted({case.registries[name].ecosystem for name in registries})
     for ecosystem in ecosystems:
         row = Row("tag", f"{version} as {ecosystem}")
         try:
