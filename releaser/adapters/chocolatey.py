@@ -17,8 +17,10 @@ from urllib.parse import urlsplit
 
 from releaser.adapters.delivery import Source, objections, settings_of
 from releaser.adapters.endpoints import ChocolateyEndpoints
-from releaser.adapters.http import Client, Reply, conceal, plain
+from releaser.adapters.http import Client
 from releaser.adapters.nupkg import ChocolateySettings, Package, render
+from releaser.adapters.redact import conceal, plain
+from releaser.adapters.reply import Reply
 from releaser.engine.ports import Receipt, Sent
 from releaser.errors import ConfigError, ExternalError
 from releaser.model.facts import Delivery, DeliveryState

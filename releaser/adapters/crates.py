@@ -24,8 +24,10 @@ from pydantic import BaseModel, Field, ValidationError
 
 from releaser.adapters.body import Body
 from releaser.adapters.endpoints import AUDIENCE, Endpoints
-from releaser.adapters.http import LOOPBACK, Client, Reply, conceal, plain
+from releaser.adapters.http import LOOPBACK, Client
 from releaser.adapters.oidc import exchange, exchange_refused
+from releaser.adapters.redact import conceal, plain
+from releaser.adapters.reply import Reply
 from releaser.engine.ports import Credential, Identity, Receipt, Sent
 from releaser.errors import ExternalError
 from releaser.model.artifact import Artifact, Inspected, Kind

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from releaser.adapters.http import LOOPBACK, plain
+from releaser.adapters.http import LOOPBACK
+from releaser.adapters.redact import plain
 from releaser.errors import ConfigError, ExternalError
 
 AUDIENCE = "crates.io"

@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from releaser.adapters.http import conceal, is_unsent, plain
+from releaser.adapters.http import is_unsent
+from releaser.adapters.redact import conceal, plain
 from releaser.errors import ExternalError, ReleaserError
 
 if TYPE_CHECKING:

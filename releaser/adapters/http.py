@@ -6,7 +6,6 @@ Nothing of httpx, and no secret, leaves this module.
 
 from __future__ import annotations
 
-import base64
 import os
 import random as _random
 import re
@@ -14,17 +13,15 @@ import threading
 import zlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-
-from pydantic import BaseModel, ValidationError
 
 from releaser.adapters.body import Body
 from releaser.adapters.local import SystemClock
+from releaser.adapters.redact import plain, redact
+from releaser.adapters.reply import WRITE_WAIT, Reply, Unreachable, retry_after
 from releaser.engine.ports import Clock, Receipt, Sent
 from releaser.errors import ConfigError, ExternalError
 
@@ -33,79 +30,15 @@ if TYPE_CHECKING:
 
     import httpx
 
-Shape = TypeVar("Shape", bound=BaseModel)
-
 MAX_ANSWER = 16 << 20  # bytes, decoded
 RETRIES = 4  # of a read
-READ_WAIT = 60.0  # seconds: the longest that a read waits because it was told to
-WRITE_WAIT = 600.0  # seconds: crates.io asks for up to ten minutes between new crates (its src/rate_limiter.rs)
 _GZIP = 64 << 10  # bytes that gzip may add to what does not get smaller: its head, and 5 bytes in each 16 KiB
-SAID = 1000  # characters of what a remote says; the index explains itself at length
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-SHORTEST = 12  # characters of a secret; less would redact common words
 
-_URLSAFE = str.maketrans("+/", "-_")
 _READS = frozenset({"GET", "HEAD"})
 _DENIALS = frozenset({401, 403})
 _REFUSALS = frozenset({400, 404, 409, 413, 422})
 _FIELD = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")  # a field's value, RFC 9110 section 5.5
-# By prefix (X190… is Base64 of "__token__", JWTs begin with eyJ), then by the header they stand in.
-_SECRET = re.compile(
-    r"(?:pypi-|(?<![A-Za-z])cio|npm_|gh[oprsu]_|github_pat_|X190b2tlbl9f)[A-Za-z0-9_~+/=-]{16,}"
-    r"|eyJ[A-Za-z0-9._~+/=%-]{12,}"
-    r"|(?i:(?<=bearer )|(?<=basic ))[A-Za-z0-9._~+/=-]{20,}"
-    r"|(?i:(?<=authorization: )|(?<=authorization:)|(?<=authorization=))[^\s,;]+(?: [^\s,;]+)?"
-)
-
-
-_concealed: set[str] = set()
-
-
-def conceal(secret: str) -> str:
-    """*secret*, which `redact` finds by its value from now on: as it is, in an address, and in Base64 (T40).
-
-    Base64 depends on what stands before: each of three offsets gives other letters, of which those at the ends,
-    shared with the neighbours, are left out.
-    """
-    if len(secret) >= SHORTEST:
-        _concealed.update((secret, quote(secret, safe="")))
-        for offset, shared in enumerate((0, 2, 3)):
-            inner = base64.b64encode(bytes(offset) + secret.encode()).decode().rstrip("=")[shared:-1]
-            _concealed.update((inner, inner.translate(_URLSAFE)))
-    return secret
-
-
-def redact(text: str) -> str:
-    """*text* without what was concealed, and without anything that has the form of a credential: by its prefix or
-    by the header it stands in.
-    """
-    for secret in tuple(_concealed):
-        text = text.replace(secret, "[redacted]")
-    return _SECRET.sub("[redacted]", text)
-
-
-def plain(text: str, limit: int = 300) -> str:
-    """A stranger's *text* for one line of ours: printable, redacted, at most *limit* characters."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    safe = redact(line)
-    return safe if len(safe) <= limit else safe[: limit - 1] + "…"
-
-
-def retry_after(headers: Mapping[str, str], now: datetime, cap: float = READ_WAIT) -> float | None:
-    """The seconds that ``Retry-After`` asks for, between 0 and *cap*; None without a readable one.
-
-    Both forms of RFC 9110 section 10.2.3: a number of seconds, or a date. *headers* have lower-case names.
-    """
-    value = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"-?[0-9]{1,12}", value):
-        seconds = float(value)
-    else:
-        try:
-            moment = parsedate_to_datetime(value)
-        except (ValueError, OverflowError):
-            return None
-        seconds = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
-    return min(max(seconds, 0.0), cap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,97 +56,6 @@ class Limits:
     total: float = 300.0
     slowest: float = 32 << 10
     connections: int = 256
-
-
-class Unreachable(ExternalError):
-    """``outside-unreachable``. ``unsent`` says that no byte of the request left this machine."""
-
-    def __init__(self, address: str, found: str, *, unsent: bool = False) -> None:
-        super().__init__(
-            "outside-unreachable",
-            "a service does not answer",
-            object=address,
-            found=plain(found),
-            wanted="an answer",
-            hint="run the same command again; repeating is safe",
-        )
-        self.unsent = unsent
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer, read to its end. Header names are in lower case; ``url`` has no query."""
-
-    url: str
-    status: int
-    reason: str
-    headers: Mapping[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        """The body as JSON; raises ExternalError ``answer-unreadable`` when it is none, or is not called so."""
-        import json
-
-        self._require_json()
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError) as exc:
-            raise self.unreadable(f"not JSON: {self.body[:80].decode(errors='replace')}") from exc
-
-    def read(self, shape: type[Shape]) -> Shape:
-        """The body as a *shape*, unknown keys ignored; raises ExternalError ``answer-unreadable`` otherwise."""
-        self._require_json()
-        try:
-            return shape.model_validate_json(self.body)
-        except ValidationError as exc:
-            first = exc.errors()[0]
-            raise self.unreadable(f"{'.'.join(map(str, first['loc']))} {first['msg']}".strip()) from exc
-
-    @property
-    def said(self) -> str:
-        """The remote's own words, redacted, on one line.
-
-        From the JSON errors of crates.io (``errors[].detail``), PyPI (``errors[].description``), npm (``error``)
-        and GitHub (``message``); else the reason phrase, which is where PyPI puts its message.
-        """
-        import json
-
-        try:
-            value = json.loads(self.body)
-        except (ValueError, RecursionError):
-            value = None
-        found: list[Any] = []
-        if isinstance(value, dict):
-            errors = value.get("errors")
-            for item in errors if isinstance(errors, list) else ():
-                if isinstance(item, dict):
-                    found += [item.get("detail") or item.get("description")]
-            found += [] if any(found) else [value.get("error"), value.get("message")]
-        words = "; ".join(dict.fromkeys(w for w in found if isinstance(w, str) and w))
-        return plain(words or self.reason, SAID) or f"status {self.status}"
-
-    def _require_json(self) -> None:
-        """``application/json`` or a type built upon it (RFC 6839 section 3.1)."""
-        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if not kind.endswith(("/json", "+json")):
-            raise self.unreadable(f"content-type {kind or 'missing'}: {self.body[:80].decode(errors='replace')}")
-
-    def unreadable(self, found: str) -> ExternalError:
-        """This answer is not one of those that its kind of question has."""
-        return ExternalError(
-            "answer-unreadable",
-            "an answer could not be understood, so nothing is known",
-            object=self.url,
-            found=plain(found),
-            wanted="the documented answer",
-            hint="run the same command again; if it stays, compare the address and look at the service's status page",
-        )
-
-    def unexpected(self) -> ExternalError:
-        """This status is not one of those that its kind of question has."""
-        if self.status == 429 or self.status >= 500:
-            return Unreachable(self.url, f"{self.status} {self.said}")
-        return self.unreadable(f"{self.status} {self.said}")
 
 
 class Client:

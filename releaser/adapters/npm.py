@@ -23,8 +23,10 @@ from pydantic import BaseModel, Field
 
 from releaser.adapters.body import Base64, Body
 from releaser.adapters.endpoints import Endpoints
-from releaser.adapters.http import Client, Reply, conceal, plain
+from releaser.adapters.http import Client
 from releaser.adapters.oidc import exchange_refused
+from releaser.adapters.redact import conceal, plain
+from releaser.adapters.reply import Reply
 from releaser.engine.ports import Credential, Identity, Receipt, Sent
 from releaser.errors import ExternalError
 from releaser.model.artifact import Artifact, Inspected, Kind

@@ -14,7 +14,9 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
-from releaser.adapters.http import Client, Reply, conceal, plain
+from releaser.adapters.http import Client
+from releaser.adapters.redact import conceal, plain
+from releaser.adapters.reply import Reply
 from releaser.errors import ConfigError, ExternalError
 
 REQUEST_URL = "ACTIONS_ID_TOKEN_REQUEST_URL"

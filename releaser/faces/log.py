@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
-from releaser.adapters.http import redact
+from releaser.adapters.redact import redact
 from releaser.errors import ReleaserError
 
 if TYPE_CHECKING:

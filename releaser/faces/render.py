@@ -9,7 +9,7 @@ from itertools import groupby
 from math import ceil
 from typing import IO, TYPE_CHECKING, NoReturn
 
-from releaser.adapters.http import redact
+from releaser.adapters.redact import redact
 from releaser.errors import ReleaserError
 from releaser.faces.log import shown, size
 

@@ -216,12 +216,12 @@ class Wiring:
             with closing(ForgeStore(self.repository, self.token, self.endpoints.github.api, tag)) as forge:
                 yield forge
         elif kind == "sqlite":
-            from releaser.adapters.store_sql import SqliteStore
+            from releaser.adapters.store_sqlite import SqliteStore
 
             with SqliteStore(Path(place), release, reading=reading) as database:
                 yield database
         elif kind == "postgresql":
-            from releaser.adapters.store_sql import PostgresStore
+            from releaser.adapters.store_postgres import PostgresStore
 
             with PostgresStore(place, release, reading=reading) as database:
                 yield database

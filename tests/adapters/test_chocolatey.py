@@ -18,8 +18,9 @@ from pydantic import ValidationError
 from releaser.adapters.chocolatey import Chocolatey
 from releaser.adapters.delivery import Source
 from releaser.adapters.endpoints import ChocolateyEndpoints
-from releaser.adapters.http import Client, redact
+from releaser.adapters.http import Client
 from releaser.adapters.nupkg import ChocolateySettings, Package, render
+from releaser.adapters.redact import redact
 from releaser.engine.ports import Sent
 from releaser.errors import ConfigError, ExternalError
 from releaser.model.facts import DeliveryState

@@ -22,9 +22,10 @@ from cryptography.x509.oid import NameOID
 from releaser.adapters.body import Body
 from releaser.adapters.crates import Crates
 from releaser.adapters.endpoints import Endpoints
-from releaser.adapters.http import RETRIES, Client, Limits, Reply, tls
+from releaser.adapters.http import RETRIES, Client, Limits, tls
 from releaser.adapters.npm import Npm
 from releaser.adapters.pypi import PyPI
+from releaser.adapters.reply import Reply
 from releaser.engine.ports import Receipt, Registry, Sent
 from releaser.errors import ExternalError
 from tests.adapters.peer import ANSWER, PATIENCE, Line, answer, answering, peer, saying

@@ -17,17 +17,10 @@ import pytest
 from pydantic import BaseModel
 
 from releaser.adapters.body import CHUNK, Base64, Body
-from releaser.adapters.http import (
-    RETRIES,
-    Client,
-    Limits,
-    Reply,
-    plain,
-    redact,
-    retry_after,
-    tls,
-)
+from releaser.adapters.http import RETRIES, Client, Limits, tls
 from releaser.adapters.local import ThreadWorkers
+from releaser.adapters.redact import plain, redact
+from releaser.adapters.reply import Reply, retry_after
 from releaser.engine.ports import Sent
 from releaser.errors import ConfigError, ExternalError
 from releaser.rehearsal.server import Faults, Journal, Request, Response, Service, route

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from releaser.adapters.http import Client, Reply
+from releaser.adapters.http import Client
 from releaser.adapters.oidc import REQUEST_TOKEN, REQUEST_URL, ActionsIdentity, ambient, claims, exchange_refused
+from releaser.adapters.reply import Reply
 from releaser.errors import ConfigError, ExternalError
 from releaser.rehearsal.issuer import Issuer, verify
 from releaser.rehearsal.server import Faults, Journal

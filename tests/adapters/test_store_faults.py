@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from releaser.adapters.store_file import FileStore
-from releaser.adapters.store_sql import SqliteStore
+from releaser.adapters.store_sqlite import SqliteStore
 
 SHIFT = 100
 RUNS = 14  # more than there are calls of one kind in a worker
@@ -21,7 +21,7 @@ WORKER = f"""
 import json, os, sys
 from pathlib import Path
 from releaser.adapters.store_file import FileStore
-from releaser.adapters.store_sql import SqliteStore
+from releaser.adapters.store_sqlite import SqliteStore
 from releaser.errors import ReleaserError
 
 kind, folder, runs = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])

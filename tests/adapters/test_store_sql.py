@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from releaser.adapters.store_sql import PostgresStore, SqliteStore
+from releaser.adapters.store_postgres import PostgresStore
+from releaser.adapters.store_sqlite import SqliteStore
 from releaser.engine.ports import Store
 from releaser.errors import ConfigError, ExternalError, ReleaserError, WaitingError
 from tests.adapters.disks import file_size_limit, impossible, small_disk

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from releaser.adapters.store_file import FileStore
 from releaser.adapters.store_forge import ForgeStore
-from releaser.adapters.store_sql import PostgresStore, SqliteStore
+from releaser.adapters.store_postgres import PostgresStore
+from releaser.adapters.store_sqlite import SqliteStore
 from releaser.engine.ledger import Ledger
 from releaser.engine.ports import Store
 from releaser.errors import ExternalError, WaitingError
