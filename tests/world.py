@@ -486,9 +486,9 @@ class Registry:
     every one counts.
     ``record_lag`` and ``index_lag`` are the seconds until `observe` and `visible` show a file. ``faults`` are those
     of the next writes, one each, None for one that goes well, with ``lateness`` in seconds; packages in ``refused`` are
-    refused for good, files in ``burned`` for their name was used up, those in ``closed`` have no trusted publisher.
-    Without ``digests``, files are listed without one; ``down`` registries answer no read. ``index`` is what consumers
-    are shown, or told, instead of what is there.
+    refused for good, files in ``burned`` for their name was used up, those in ``closed`` have no trusted publisher;
+    ``denying`` registries give rights and then deny them all. Without ``digests``, files are listed without one;
+    ``down`` registries answer no read. ``index`` is what consumers are shown, or told, instead of what is there.
     """
 
     def __init__(self, power: Power, clock: Clock, name: str, terms: Terms, *, forgiving: bool) -> None:
@@ -504,6 +504,7 @@ class Registry:
         self.faults: list[Fault | None] = []
         self.refused: set[str] = set()
         self.closed: set[str] = set()
+        self.denying = False
         self.digests = True
         self.down = False
         self.index: Listing | ExternalError | None = None
@@ -566,7 +567,8 @@ class Registry:
     ) -> Receipt:
         package, version = publication.package, publication.version
         fault = self.faults.pop(0) if self.faults else None
-        if self.rights.get(credential.secret) != package or credential.expires <= self._clock.time.timestamp():
+        held = self.rights.get(credential.secret) == package and credential.expires > self._clock.time.timestamp()
+        if self.denying or not held:
             return Receipt(Sent.DENIED, "403 no right to this package")
         if fault is Fault.BUSY:
             return Receipt(Sent.LATER, "429 slow down", 30.0)
@@ -692,7 +694,7 @@ class Casks:
         if self.slow:
             return Receipt(Sent.ACCEPTED, "in the queue")
         answer, self.answer = self.answer, None
-        if answer is not None and answer.sent in (Sent.REFUSED, Sent.LATER):
+        if answer is not None and answer.sent in (Sent.REFUSED, Sent.DENIED, Sent.LATER):
             return answer
         tap, path = self.taps[entry.repository], f"{entry.id}.rb"
         if entry.via == "commit":
@@ -713,7 +715,6 @@ class Scratch:
     def __init__(self, forge: Forge) -> None:
         self._forge = forge
         self._fetched: dict[int, Fetched] = {}
-        self._room = in_memory("read")
 
     def fetch(self, asset: Asset) -> Fetched:
         if asset.id not in self._fetched:
@@ -726,8 +727,9 @@ class Scratch:
     def read(self, asset: Asset, limit: int) -> bytes:
         if asset.size > limit:
             raise ExternalError("asset-too-large", "the asset is too large", object=asset.name, retryable=False)
-        self._forge.download(asset, self._room, lambda _: None)
-        return self._room.data
+        room = in_memory("read")  # of each read, for others may go on during it
+        self._forge.download(asset, room, lambda _: None)
+        return room.data
 
 
 class World:

@@ -146,9 +146,8 @@ def _meaning(reply: Reply) -> Sent | None:
         return Sent.ACCEPTED
     if reply.status in (406, 409):
         return Sent.UNKNOWN
-    if reply.status == 403 and "in a submitted state" in reply.said:
-        return Sent.LATER  # the words of the community feed while an earlier version is in moderation
-    return Sent.REFUSED if reply.status in (401, 403) else None  # the key stays the same
+    # The words of the community feed while an earlier version is in moderation.
+    return Sent.LATER if reply.status == 403 and "in a submitted state" in reply.said else None
 
 
 def _is_same(reply: Reply, shown: Mapping[str, str], content: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 from releaser.engine import survey
 from releaser.engine.draft import release_of
@@ -122,9 +123,10 @@ def _send(run: Run, entry: PlannedDelivery) -> Receipt:
         run.intents.close([Ending(delivery_key(entry, run.manifest), "unsent")])
         raise
     try:
-        return run.outside.dispatchers[entry.kind].deliver(entry, run.manifest)
+        receipt = run.outside.dispatchers[entry.kind].deliver(entry, run.manifest)
     except ReleaserError as error:
         return Receipt(Sent.UNKNOWN, error.message)
+    return replace(receipt, sent=Sent.REFUSED) if receipt.sent is Sent.DENIED else receipt  # there is no fresh right
 
 
 def _unseen(run: Run, entry: PlannedDelivery, receipt: Receipt) -> ExternalError:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from releaser.engine.ports import Clock, Store
 from releaser.errors import ConfigError, ExternalError, WaitingError
 from releaser.model.document import canonical_json, strict_json
-from releaser.model.record import Record
+from releaser.model.record import BODIES, Record
 
 SCHEMA = "releaser.ledger/v1"
 GENESIS = "0" * 64
@@ -189,7 +189,11 @@ def whole(lines: Sequence[bytes]) -> tuple[list[bytes], bytes]:
 def seal(
     previous: Mapping[str, Any] | None, kind: str, body: Mapping[str, Any], at: datetime
 ) -> tuple[dict[str, Any], bytes]:
-    """The record that follows *previous*, numbered, timed (UTC) and chained; and its line as it is stored."""
+    """The record that follows *previous*, numbered, timed (UTC) and chained; and its line as it is stored.
+
+    A body that no reader would take is not written: pydantic's ValidationError.
+    """
+    BODIES[kind].model_validate(dict(body))
     record = {
         "schema": SCHEMA,
         "seq": 0 if previous is None else previous["seq"] + 1,

@@ -226,7 +226,10 @@ class Dispatcher(Protocol):
         """What the tap, bucket or feed has of this release now."""
 
     def deliver(self, entry: PlannedDelivery, manifest: Manifest) -> Receipt:
-        """Commit, propose or push what was rendered, once, and only where `observe` finds it absent."""
+        """Commit, propose or push what was rendered, once, and only where `observe` finds it absent.
+
+        What is denied counts as refused, for the right stays the one that this process was given.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,10 +58,10 @@ class _Step:
 
 @dataclass(slots=True)
 class _Sent:
-    """What came of a step: the answer to each file that left, and what kept the others back."""
+    """What came of a step: the answer to each file that left, and what kept the others back: no right, or a problem."""
 
     answers: dict[str, Receipt] = field(default_factory=dict)
-    denied: ReleaserError | None = None
+    unauthorized: ReleaserError | None = None
     problem: ReleaserError | None = None
 
 
@@ -181,8 +181,8 @@ class Publications:
         run.intents.answered(answers)
         run.intents.close(Ending(key, "unsent") for key in meant if key not in answers)
         for step, one in zip(steps, sent, strict=True):
-            if one.denied is not None:
-                self._fail(step.publication, one.denied)
+            if one.unauthorized is not None:
+                self._fail(step.publication, one.unauthorized)
         for problem in (one.problem for one in sent if one.problem is not None):
             raise problem
         return any(receipt.sent is Sent.ACCEPTED for receipt in answers.values())
@@ -203,7 +203,7 @@ class Publications:
             try:
                 right, asked = rights.current()
             except ReleaserError as error:
-                sent.denied = error
+                sent.unauthorized = error
                 return False
             try:
                 with outside.reporter.transfer(f"{artifact.name} → {publication.registry}", artifact.size) as progress:
@@ -222,7 +222,7 @@ class Publications:
             if not step.opens or send(step.artifacts[0]):
                 outside.workers.map(send, step.artifacts[step.opens :])
         except ReleaserError as error:
-            sent.denied = error
+            sent.unauthorized = error
         finally:
             rights.discard()
         return sent

@@ -265,16 +265,18 @@ def test_a_receipt_says_what_is_known(world: World, fault: Fault, sent: Sent, th
 
 
 @pytest.mark.parametrize(
-    ("key", "words", "pushed"),
+    ("key", "sent", "words", "pushed"),
     [
-        pytest.param("", "no CHOCOLATEY_API_KEY in the environment", [], id="none"),
-        pytest.param("0dd0ee5c-0000-0000-0000-000000000000", "403 The specified API key", [403], id="another"),
-        pytest.param("0dd0ee5c-0000\n", "X-NuGet-ApiKey", [], id="with a line break"),
+        pytest.param("", Sent.REFUSED, "no CHOCOLATEY_API_KEY in the environment", [], id="none"),
+        pytest.param(
+            "0dd0ee5c-0000-0000-0000-000000000000", Sent.DENIED, "403 The specified API key", [403], id="another"
+        ),
+        pytest.param("0dd0ee5c-0000\n", Sent.REFUSED, "X-NuGet-ApiKey", [], id="with a line break"),
     ],
 )
-def test_a_push_needs_the_key(world: World, key: str, words: str, pushed: list[int]) -> None:
+def test_a_push_needs_the_key(world: World, key: str, sent: Sent, words: str, pushed: list[int]) -> None:
     receipt = world.with_key(key).deliver(entry(), RELEASE)
-    assert (receipt.sent, words in receipt.detail, world.pushes()) == (Sent.REFUSED, True, pushed)
+    assert (receipt.sent, words in receipt.detail, world.pushes()) == (sent, True, pushed)
 
 
 def test_a_missing_key_shows_before_anything_is_pushed(world: World) -> None:

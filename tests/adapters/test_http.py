@@ -226,7 +226,7 @@ def test_other_answers_are_not_repeated(status: int) -> None:
         (httpx.Response(201), Sent.UNKNOWN, 0.0),
         (httpx.Response(307, headers={"Location": "https://other.invalid/"}), Sent.UNKNOWN, 0.0),
         *((httpx.Response(status), Sent.REFUSED, 0.0) for status in (400, 404, 409, 413, 422)),
-        *((httpx.Response(status), Sent.DENIED, 0.0) for status in (401, 403)),
+        *((httpx.Response(status, headers={"Retry-After": "30"}), Sent.DENIED, 0.0) for status in (401, 403)),
         (httpx.Response(418), Sent.UNKNOWN, 0.0),
         (httpx.Response(429, headers={"Retry-After": "600"}), Sent.LATER, 600.0),
         (httpx.Response(429), Sent.LATER, 0.0),

@@ -284,15 +284,44 @@ def test_what_was_refused_goes_out_once_the_cause_is_mended(scene: Scene) -> Non
     assert_released(scene, scene.publish())
 
 
-def test_a_right_that_lapsed_while_the_machine_slept_is_asked_for_again(scene: Scene) -> None:
+@pytest.mark.parametrize(
+    ("slept", "state"),
+    [
+        pytest.param(599, State.PARTIAL, id="still fresh: the denial is meant"),
+        pytest.param(600, State.RELEASED, id="old enough to have lapsed"),
+    ],
+)
+def test_a_denied_right_is_asked_for_again_only_where_it_may_have_lapsed(
+    scene: Scene, slept: int, state: State
+) -> None:
     after = scene.world.after
 
+    def lapse() -> None:
+        """Behind the last look at the right's age."""
+        scene.later(seconds=slept)
+        scene.world.crates.rights.clear()
+
     def sleep() -> None:
-        """Once before the files go side by side, where the right is looked at, and once behind that."""
-        scene.later(seconds=1000)
-        after("identity.token", lambda: after("crates.io.authorize", lambda: scene.later(seconds=1000)))
+        """Before the files go side by side, where the right is looked at and another one asked for."""
+        scene.later(seconds=300)
+        after("identity.token", lambda: after("crates.io.authorize", lapse))
 
     after("forge.publish", lambda: after("crates.io.authorize", sleep))
+    result = scene.publish()
+    assert result.state is state
+    assert (CRATE in scene.arrived()) is (state is State.RELEASED)
+
+
+def test_a_right_that_is_denied_for_good_is_used_once(scene: Scene) -> None:
+    scene.world.crates.denying = True
+    result = scene.publish()
+    error = problem(result)
+    assert isinstance(error, ExternalError)
+    assert (result.state, error.code, error.retryable) == (State.PARTIAL, "registry-refused", False)
+    assert error.found == "403 no right to this package"
+    answers = [r["body"]["result"] for r in scene.world.ledger.records if r["kind"] == "answer" and CRATE in str(r)]
+    assert answers == ["refused"]
+    scene.world.crates.denying = False
     assert_released(scene, scene.publish())
 
 
@@ -534,6 +563,7 @@ def test_nothing_points_at_files_that_the_public_cannot_download(scene: Scene) -
     [
         pytest.param(Receipt(Sent.UNKNOWN, "no answer"), State.RELEASED, None, True, id="delivered, answer lost"),
         pytest.param(Receipt(Sent.REFUSED, "protected"), State.PARTIAL, False, False, id="refused for good"),
+        pytest.param(Receipt(Sent.DENIED, "no right"), State.PARTIAL, False, False, id="denied the right"),
         pytest.param(Receipt(Sent.LATER, "raced"), State.PUBLISHING, True, False, id="somebody was faster"),
     ],
 )

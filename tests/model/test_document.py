@@ -197,13 +197,14 @@ def test_what_is_not_plain_json(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(("depth", "refused"), [(MAX_DEPTH, False), (MAX_DEPTH + 1, True)])
-def test_how_deep_is_deep(depth: int, refused: bool) -> None:
-    data = b"[" * depth + b"]" * depth
+@pytest.mark.parametrize(("begin", "inner", "end"), [("[", "", "]"), ('{"a": ', "1", "}")], ids=["lists", "objects"])
+def test_how_deep_is_deep(depth: int, refused: bool, begin: str, inner: str, end: str) -> None:
+    text = begin * depth + inner + end * depth
     if refused:
         with pytest.raises(ConfigError):
-            strict_json(data, "x")
+            strict_json(text.encode(), "x")
     else:
-        assert json.dumps(strict_json(data, "x")).encode() == data
+        assert json.dumps(strict_json(text.encode(), "x")) == text
 
 
 def test_brackets_in_a_text_are_text() -> None:

@@ -147,13 +147,14 @@ def _part(stories: Sequence[Story]) -> Report:
     Worlds go away by themselves; the collector, which would walk over everything again and again, comes between
     parts, and leaves out what was there before.
     """
+    gc.collect()
     gc.freeze()
     gc.disable()
     try:
         return collect(stories)
     finally:
-        gc.collect()
         gc.enable()
+        gc.unfreeze()
 
 
 def as_json(report: Report) -> str:

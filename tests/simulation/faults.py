@@ -45,6 +45,7 @@ class Act(StrEnum):
     STALE = "an older state is shown"
     REPLAYED = "the identity token is one that was used"
     LAPSED = "the right has lapsed"
+    DENIED = "every right is denied from then on"
     TORN = "the process dies while it writes half of it"
     UNSYNCED = "it is written and fsync fails"
     FULL = "there is no space left"
@@ -111,6 +112,8 @@ class Storm:
         """From now on everything goes well."""
         self._waiting.clear()
         self.concerned.clear()
+        for registry in self._moves.stage.world.registries.values():
+            registry.denying = False
 
     def suffer(self, process: Process, part: Powered, call: str, args: tuple[Any, ...], perform: Callable[[], A]) -> A:
         """Let a call happen, and whatever strikes it."""
@@ -194,6 +197,8 @@ class Storm:
                 registry.burned.add(registry.file_name(publication.package, publication.version, artifact))
             case Act.LAPSED:
                 registry.discard(cast(Credential, credential))
+            case Act.DENIED:
+                registry.denying = True
             case _:
                 registry.faults = [_AS_WRITTEN.get(strike.act)]
                 registry.lateness = strike.value or LATENESS

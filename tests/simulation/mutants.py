@@ -195,6 +195,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "_LAPSED = 600.0\n",
         "_LAPSED = 1e9\n",
     ),
+    Mutant("a denied right counts as lapsed at once", _REGISTRIES, "_LAPSED = 600.0\n", "_LAPSED = 0.0\n"),
     Mutant("an unfinished upload stays on the draft", _DRAFT, "        forge.remove(ghost)\n", "        pass\n"),
     # What is read again before an effect
     Mutant(

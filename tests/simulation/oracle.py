@@ -52,7 +52,7 @@ class _Run:
     public: bool = False
     downloadable: set[str] = field(default_factory=set)
     tapped: bool = False
-    denied: bool = False
+    unauthorized: bool = False
     meant: bool = False
     sent: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
     last_target: str = ""
@@ -147,7 +147,7 @@ class _Judge:
 
     def _asked(self, event: Event) -> None:
         run = self.runs[event.process]
-        run.denied = run.denied or (event.error is not None and not run.meant)
+        run.unauthorized = run.unauthorized or (event.error is not None and not run.meant)
 
     def _tap_file(self, event: Event) -> None:
         if event.result:
@@ -173,7 +173,7 @@ class _Judge:
             if kind == "intent":
                 if body["epoch"] != self.epoch:
                     self._broken("I11", f"means {body['effect']} in epoch {body['epoch']} of {self.epoch}", event)
-                if run.denied and not run.meant:
+                if run.unauthorized and not run.meant:
                     self._broken("I2", f"means {body['effect']} although a target has refused it the right", event)
                 run.meant = True
                 run.intents[body["effect"]] = event.step
@@ -309,7 +309,7 @@ class _Judge:
         mine = [e for e in earlier if e.process == event.process]
         if self.accepted.get(key, event.step) < self.runs[event.process].intents.get(key, 0):
             self._broken("I1", f"means and sends {key} again after it was accepted", event)
-        if sum(_word(e) not in ("later", "denied") for e in mine) >= ATTEMPTS:
+        if sum(_word(e) != "later" for e in mine) >= ATTEMPTS:
             self._broken("I13", f"sends {key} more than {ATTEMPTS} times", event)
         for sent in earlier if not self.evidence.skewed else mine:
             # Of another run's send only the intent is known, which may be a good while older.

@@ -67,11 +67,12 @@ class Outcome:
 
     @property
     def trace(self) -> str:
-        """The digest of all choices, calls and records, where they were kept."""
+        """The digest of all choices, calls and records, which were kept."""
+        assert self.evidence is not None
         digest = hashlib.sha256(repr(self.choices).encode())
         for event in self.log:
             digest.update(f"{event.time:.3f} {event.process} {event.call} {event.done}\n".encode())
-        for line in self.evidence.lines if self.evidence else ():
+        for line in self.evidence.lines:
             digest.update(line)
         digest.update(self.state.encode())
         return digest.hexdigest()

@@ -187,8 +187,8 @@ class Scheduler(Power):
         else:
             try:
                 told = perform()
-            except Exception as problem:
-                self._log(task, call, args, None, problem, done=False)
+            except BaseException as problem:
+                self._log(task, call, args, None, problem if isinstance(problem, Exception) else None, done=False)
                 raise
             self._log(task, call, args, told, None, done=True)
         if self.kill_after is not None:
@@ -284,7 +284,7 @@ class Scheduler(Power):
         for event in self.log:
             if event.error is not None:
                 forget(event.error)
-        self.log = []
+        self.log, self._tasks, self._moving = [], [], None
         del self.clock, self.enter
         self.weather = None
 

@@ -13,7 +13,7 @@ from tests.simulation.shapes import SHAPES
 from tests.simulation.story import Crash, Story
 
 _SHAPES = ("wheel",) * 12 + ("parallel",) * 5 + ("python",) * 2 + ("full",)
-"""Small ones more often, for they show as much in less time; the matrix plays all of them alike."""
+"""Small ones more often, for that makes more stories in the same time; the matrix plays all of them alike."""
 _MOVES = (
     *("move_tag", "delete_tag", "rewrite_branch", "fail_check", "edit_policy", "remove_approver", "hide_approver"),
     *("withdraw", "approve", "reject", "swap_asset", "tamper", "add_asset", "replace_manifest", "publish_other"),
@@ -30,7 +30,7 @@ _READS = (
 _MOMENTS = (*_READS, "ledger.extend", "forge.publish", "identity.token", "forge.branches_with", "ledger.read")
 
 _AGES = (50 * 3600.0, 71.9 * 3600, 71.999 * 3600, 72 * 3600.0, 80 * 3600.0)
-_SENT = (Act.LOST, Act.UNANSWERED, Act.LATE, Act.BUSY, Act.REFUSED, Act.ERROR)
+_SENT = (Act.LOST, Act.UNANSWERED, Act.LATE, Act.BUSY, Act.REFUSED, Act.ERROR, Act.DENIED)
 _STORED = (Act.LOST, Act.UNANSWERED, Act.LATE, Act.TORN, Act.UNSYNCED, Act.FULL, Act.UNREADABLE)
 
 

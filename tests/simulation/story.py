@@ -119,7 +119,7 @@ _SPOILING = frozenset(
         *("publish_other", "publish_other_first", "publish_same", "publish_same_first"),  # refused before it shows
     }
 )
-_REFUSING = frozenset({Act.REFUSED, Act.LAPSED, Act.REPLAYED})
+_REFUSING = frozenset({Act.REFUSED, Act.LAPSED, Act.REPLAYED, Act.DENIED})
 _VOIDED = frozenset({"voided"})
 _HELD = frozenset({"awaiting approval", "publishing"})
 _CONFLICT = frozenset({"needs human"})

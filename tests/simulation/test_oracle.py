@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from releaser.engine.ports import Receipt, Sent
+from releaser.engine.ports import Credential, Receipt, Sent
 from releaser.model.facts import CheckState, Freeze
 from tests.simulation.faults import Act, Strike
 from tests.simulation.oracle import Evidence, judge
@@ -24,6 +25,7 @@ from tests.world import EPOCH, in_memory
 HERE = Path(__file__).parent
 ORACLE = ("oracle.py", "oracle_guard.py", "oracle_ledger.py")
 FIRST_SEND = "pypi.publish"
+DENIED = Receipt(Sent.DENIED)
 
 
 @cache
@@ -67,6 +69,18 @@ def again(call: str, times: int = 1, result: object = None, after: float = 0.0) 
     for number in range(times, 0, -1):
         log[behind:behind] = [e._replace(time=e.time + after * number) for e in (*log[intent:at], told)]
     return replace(good(), log=numbered(log))
+
+
+def renewed(times: int) -> Evidence:
+    """The first file is denied and sent again so often, each time with another right."""
+    rights = (Credential(f"right-{n}", float("inf")) for n in itertools.count())
+
+    def changed(event: Event) -> Event:
+        denied = event.call == "pypi.publish" and event.result == DENIED
+        return event._replace(args=(*event.args[:3], next(rights), *event.args[4:])) if denied else event
+
+    evidence = again("pypi.publish", times, DENIED, 600.0)
+    return replace(evidence, log=numbered([changed(e) for e in evidence.log]))
 
 
 def voting(change: Callable[[Any], Any | None]) -> Evidence:
@@ -162,9 +176,8 @@ LIES = {
     "sent again too soon": Lie("I13", lambda: again("pypi.publish", 1, UNKNOWN, 60.0)),
     "sent again and again": Lie("I13", lambda: again("pypi.publish", 4, UNKNOWN, 600.0)),
     "sent again after a refusal": Lie("I13", lambda: again("pypi.publish", 1, Receipt(Sent.REFUSED), 600.0)),
-    "sent again with the right that was denied": Lie(
-        "I13", lambda: again("pypi.publish", 1, Receipt(Sent.DENIED), 600.0)
-    ),
+    "sent again with the right that was denied": Lie("I13", lambda: again("pypi.publish", 1, DENIED, 600.0)),
+    "denied again and again, with a new right each time": Lie("I13", lambda: renewed(4)),
 }
 
 
@@ -181,6 +194,10 @@ def test_a_lie_is_seen(name: str) -> None:
     evidence = lie.tell()
     assert (evidence.log, evidence.lines) != (good().log, good().lines) or evidence != good()
     assert lie.invariant in {v.invariant for v in judge(evidence)}
+
+
+def test_what_was_denied_may_be_sent_again_with_another_right() -> None:
+    assert "I13" not in {v.invariant for v in judge(renewed(1))}
 
 
 def test_a_second_send_for_one_intent_is_seen() -> None:
