@@ -34,6 +34,9 @@ Progress = Callable[[int], None]
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 """What GitHub leaves unchanged in the name of a release asset, and no shell or log takes for something else (T20)."""
 
+_OURS = re.compile(rf"(?:{re.escape(ASSET)}|{CHECKSUMS})|\.(?:{re.escape(ASSET)}|{CHECKSUMS})\..*", re.DOTALL)
+"""Our own documents, and what a process that was killed while it wrote one left of it."""
+
 _TARS = {
     ".tar": "",
     ".tar.gz": "gz",
@@ -52,7 +55,7 @@ def inspect_folder(folder: Path, progress: Progress | None = None) -> tuple[Insp
     two names that differ in case alone, and ``artifact-unreadable`` if *folder* cannot be listed.
     """
     try:
-        names = sorted({entry.name for entry in os.scandir(folder)} - {ASSET, CHECKSUMS})
+        names = sorted(entry.name for entry in os.scandir(folder) if not _OURS.fullmatch(entry.name))
     except OSError as error:
         raise _unreadable(folder, error) from error
     seen: dict[str, str] = {}

@@ -9,6 +9,8 @@ import hashlib
 import http.client
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from releaser.inspect.files import inspect_folder
 from releaser.model.manifest import ASSET, CHECKSUMS, Manifest
 from releaser.rehearsal import sample
 from releaser.rehearsal.chaos import Moment, Reaper, Step
@@ -185,3 +188,26 @@ def check_drafted(world: World, project: sample.Sample) -> None:
     names = [ASSET, CHECKSUMS, *(artifact.name for artifact in manifest.artifacts)]
     assert shown == {name: ("uploaded", f"sha256:{sha256(project.artifacts / name)}") for name in names}
     assert release["draft"]
+
+
+WRITE = "import sys; from pathlib import Path; from releaser.faces.commands.assemble import write_whole as write\n"
+WRITE += "write(Path(sys.argv[1]), b'{}')"
+
+
+@pytest.mark.clients("strace")
+@pytest.mark.parametrize("name", [ASSET, CHECKSUMS])
+def test_what_a_killed_writer_leaves_behind_is_no_artifact(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "dist"
+    log = tmp_path / "strace"
+    command = (sys.executable, "-c", WRITE, str(folder / name))
+    env = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    killing = ("strace", "-f", "-o", str(log), "--inject=fsync:signal=SIGKILL")
+    killed = subprocess.run([*killing, *command], env=env, stderr=subprocess.PIPE, check=False, text=True)
+    if "PTRACE" in killed.stderr:
+        pytest.skip("no process may be traced here")
+    assert killed.returncode == -signal.SIGKILL
+    assert [file.name.startswith(f".{name}.") for file in folder.iterdir()] == [True]
+    assert inspect_folder(folder) == ()
+    subprocess.run(command, env=env, check=True)
+    assert (folder / name).read_bytes() == b"{}"
+    assert inspect_folder(folder) == ()

@@ -23,7 +23,9 @@ def test_folder_is_sorted_hashed_and_without_our_own_documents(tmp_path: Path) -
         "a.zip": zip_of({"x": b""}),
         "Z.bin": b"z" * (3 << 20),
         "release.json": b"{}",
+        ".release.json.k2x9": b"{",
         "SHA256SUMS": b"",
+        ".SHA256SUMS.k2x9": b"",
     }
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)

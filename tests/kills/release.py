@@ -300,10 +300,10 @@ def killed(forker: Forker, seed: str, ledger: str) -> Outcome:
         for command in release.commands():
             for _ in range(plan.pop(command.name, 0)):
                 _kill(release, command, draw)
-                if outcome.violations:
-                    break
             if command.name != "assemble" or not release.put_assembled():
                 release.finish(command)
+            if outcome.violations:
+                break
         if not outcome.violations:
             release.check()
     outcome.seconds = time.monotonic() - began
