@@ -135,26 +135,29 @@ def campaign(stories: Sequence[Story], jobs: int, tell: Callable[[Report], objec
 def _parts(stories: Sequence[Story], jobs: int) -> Iterator[Report]:
     chunks = [stories[n : n + CHUNK] for n in range(0, len(stories), CHUNK)]
     if jobs == 1:
-        yield from map(_part, chunks)
-        return
-    with multiprocessing.get_context("fork").Pool(jobs) as pool:
-        yield from pool.imap(_part, chunks)
+        _spare_the_collector()
+        try:
+            yield from map(_part, chunks)
+        finally:
+            gc.enable()
+            gc.unfreeze()
+    else:
+        with multiprocessing.get_context("fork").Pool(jobs, _spare_the_collector) as pool:
+            yield from pool.imap(_part, chunks)
 
 
-def _part(stories: Sequence[Story]) -> Report:
-    """What some of the stories show.
-
-    Worlds go away by themselves; the collector, which would walk over everything again and again, comes between
-    parts, and leaves out what was there before.
-    """
+def _spare_the_collector() -> None:
+    """Let it come between parts only, and leave out what is there already: it would walk over that again and again."""
     gc.collect()
     gc.freeze()
     gc.disable()
-    try:
-        return collect(stories)
-    finally:
-        gc.enable()
-        gc.unfreeze()
+
+
+def _part(stories: Sequence[Story]) -> Report:
+    """What some of the stories show."""
+    report = collect(stories)
+    gc.collect()
+    return report
 
 
 def as_json(report: Report) -> str:
