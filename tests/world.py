@@ -418,7 +418,7 @@ class Forge:
         for held in self.held.values():
             if asset.id in held.assets:
                 return held.assets[asset.id][1]
-        raise ExternalError("asset-missing", "the asset is gone", object=asset.name, found="404", retryable=False)
+        raise ExternalError("asset-missing", "the asset is gone", object=asset.name, found="404")
 
     @port
     def publish(self, release: Release, latest: bool) -> Release:

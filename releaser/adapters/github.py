@@ -340,7 +340,8 @@ class GitHub:
         """Fetch an asset's bytes into *file*, which must not exist; it exists afterwards only if complete.
 
         *progress* is told bytes, a negative number when an attempt is begun again. Raises ConfigError
-        ``file-exists``, and ExternalError ``asset-size`` for other than the announced number of bytes.
+        ``file-exists``, and ExternalError ``asset-size`` for other than the announced number of bytes and
+        ``asset-missing`` for one that was listed and is there no more.
         """
         path = self._rest.repo(f"releases/assets/{asset.id}")
 
@@ -361,7 +362,19 @@ class GitHub:
                     file.unlink()
                     raise
 
-        self._rest.repeat(attempt, READ)
+        try:
+            self._rest.repeat(attempt, READ)
+        except ExternalError as error:
+            if error.code != "forge-forbidden":
+                raise
+            raise ExternalError(
+                "asset-missing",
+                "a file of the release is there no more, or may not be read",
+                object=asset.name,
+                found=error.found,
+                wanted="the file that the release listed a moment ago",
+                hint="run the same command again: it looks at the release anew",
+            ) from error
 
     def is_public(self, asset: Asset) -> bool:
         return self._rest.anonymous_status(asset.url) in (200, 302)

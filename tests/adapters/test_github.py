@@ -256,6 +256,15 @@ def test_what_is_uploaded_comes_back(world: World, forge: GitHub, tmp_path: Path
     assert forge.releases("v1.2.3")[0].assets == (asset,)
 
 
+def test_a_file_that_was_deleted_since_is_missing(world: World, forge: GitHub, tmp_path: Path) -> None:
+    asset = forge.upload(draft(forge, world), "a", made(tmp_path / "a", b"x"), ignore)
+    forge.remove(asset)
+    with pytest.raises(ExternalError) as caught:
+        forge.download(asset, tmp_path / "b", ignore)
+    assert (caught.value.code, caught.value.object, caught.value.retryable) == ("asset-missing", "a", True)
+    assert not (tmp_path / "b").exists()
+
+
 def test_released_tags_are_those_of_public_releases(world: World, forge: GitHub) -> None:
     draft(forge, world, "v3")
     for tag in ("v1", "v2"):

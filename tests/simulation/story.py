@@ -115,7 +115,6 @@ LIFETIME = 72 * 3600.0
 """Seconds after which the policies of all stories let an approval expire."""
 _SPOILING = frozenset(
     {
-        *("withdraw", "swap_asset", "replace_manifest"),  # what is listed cannot be downloaded then
         *("publish_other", "publish_other_first", "publish_same", "publish_same_first"),  # refused before it shows
     }
 )
