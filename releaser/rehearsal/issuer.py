@@ -10,13 +10,14 @@ import json
 import secrets
 import uuid
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from releaser.rehearsal.server import Faults, Journal, Request, Response, Service, route
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 Claims = dict[str, str | int]
 
@@ -68,10 +69,7 @@ class Issuer(Service):
     kid: ClassVar[str] = "rehearsal-1"
 
     def __init__(self, root: Path, journal: Journal, faults: Faults) -> None:
-        from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
-
         super().__init__(root, journal, faults)
-        self._key = generate_private_key(public_exponent=65537, key_size=2048)
         self.request_token = secrets.token_urlsafe(32)
         self.claims: Claims = dict(CLAIMS)
 
@@ -82,7 +80,7 @@ class Issuer(Service):
 
     @property
     def public_key(self) -> RSAPublicKey:
-        return self._key.public_key()
+        return _key().public_key()
 
     def token(self, audience: str, **claims: str | int) -> str:
         """A signed identity for *audience*, each time with a fresh ``jti``; *claims* go over ``self.claims``."""
@@ -102,7 +100,7 @@ class Issuer(Service):
             "nbf": issued - BACKDATED,
             "exp": issued + LIFE,
         }
-        return jwt.encode({**computed, **job}, self._key, algorithm="RS256", headers={"kid": self.kid})
+        return jwt.encode({**computed, **job}, _key(), algorithm="RS256", headers={"kid": self.kid})
 
     @route("GET", "/.well-known/openid-configuration", "configuration")
     def configuration(self, _request: Request) -> Response:
@@ -135,6 +133,14 @@ class Issuer(Service):
             owner = f"https://github.com/{self.claims.get('repository_owner', '')}"
         value = self.token(request.query.get("audience") or owner)
         return Response.json({"value": value, "count": len(value)})
+
+
+@cache
+def _key() -> RSAPrivateKey:
+    """The signing key of all issuers in this process: making one takes longer than a whole world."""
+    from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+
+    return generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def _subject(job: Mapping[str, str | int]) -> str:
