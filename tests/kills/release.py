@@ -244,7 +244,7 @@ def _sha256(file: Path) -> str:
 
 def missing(world: World, project: sample.Sample) -> Iterator[str]:
     """Every file that cannot be had from where it belongs, or not with our digest; asked for as anybody would."""
-    files = {file.name: file for file in project.artifacts.iterdir()}
+    files = {f.name: f for f in project.artifacts.iterdir() if not f.name.startswith(".")}  # else a killed writer's
     shown: dict[str, str] = {}
     for package in ("ternlet", "tern"):
         page = _read(f"{world.pypi.url}/simple/{package}/", Accept="application/vnd.pypi.simple.v1+json")
