@@ -70,6 +70,7 @@ class Issuer(Service):
 
     def __init__(self, root: Path, journal: Journal, faults: Faults) -> None:
         super().__init__(root, journal, faults)
+        self._key = _key()
         self.request_token = secrets.token_urlsafe(32)
         self.claims: Claims = dict(CLAIMS)
 
@@ -80,7 +81,7 @@ class Issuer(Service):
 
     @property
     def public_key(self) -> RSAPublicKey:
-        return _key().public_key()
+        return self._key.public_key()
 
     def token(self, audience: str, **claims: str | int) -> str:
         """A signed identity for *audience*, each time with a fresh ``jti``; *claims* go over ``self.claims``."""
@@ -100,7 +101,7 @@ class Issuer(Service):
             "nbf": issued - BACKDATED,
             "exp": issued + LIFE,
         }
-        return jwt.encode({**computed, **job}, _key(), algorithm="RS256", headers={"kid": self.kid})
+        return jwt.encode({**computed, **job}, self._key, algorithm="RS256", headers={"kid": self.kid})
 
     @route("GET", "/.well-known/openid-configuration", "configuration")
     def configuration(self, _request: Request) -> Response:
