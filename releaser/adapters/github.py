@@ -362,19 +362,7 @@ class GitHub:
                     file.unlink()
                     raise
 
-        try:
-            self._rest.repeat(attempt, READ)
-        except ExternalError as error:
-            if error.code != "forge-forbidden":
-                raise
-            raise ExternalError(
-                "asset-missing",
-                "a file of the release is there no more, or may not be read",
-                object=asset.name,
-                found=error.found,
-                wanted="the file that the release listed a moment ago",
-                hint="run the same command again: it looks at the release anew",
-            ) from error
+        self._rest.repeat(attempt, READ)
 
     def is_public(self, asset: Asset) -> bool:
         return self._rest.anonymous_status(asset.url) in (200, 302)

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from releaser.adapters.github_errors import MINUTE, Failures, RateLimited, failures, is_limit, mapping, unreadable
 from releaser.adapters.http import LOOPBACK, Limits
+from releaser.adapters.local import stopwatch
 from releaser.errors import ConfigError, ExternalError
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ class Rest:
         """The bytes behind *path*, some *size* of them, through redirects; to be used inside `repeat`.
 
         The token stays at the API's origin. Raises ExternalError ``download-url-foreign`` for an address that is
-        neither https nor, on loopback, the API's own host.
+        neither https nor, on loopback, the API's own host, and ``asset-missing`` where the API answers 404.
         """
         url = path
         for _ in range(HOPS + 1):
@@ -320,14 +321,14 @@ class Rest:
         date = _moment(response.headers.get("date", ""))
         shown = self.date
         if date and not (shown and timedelta() <= shown - date < _COARSE):
-            self._date, self._dated = date, time.monotonic()
+            self._date, self._dated = date, stopwatch()
         more = 'rel="next"' in response.headers.get("link", "")
         return Answer(response.status_code, response.content, response.headers.get("content-type", ""), more)
 
     @property
     def date(self) -> datetime | None:
         """What GitHub's own clock shows by now, going by its latest answer to us; None before the first."""
-        return self._date and self._date + timedelta(seconds=time.monotonic() - self._dated)
+        return self._date and self._date + timedelta(seconds=stopwatch() - self._dated)
 
     def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         client = self._open()[0]
@@ -344,8 +345,15 @@ class Rest:
             with self._anonymously(url) as response:
                 yield response if response.is_redirect else response.raise_for_status()
             return
+        from githubkit.exception import RequestFailed
+
         headers = {"Accept": BYTES, "X-GitHub-Api-Version": VERSION}
-        response = self._request("GET", url, headers=headers, stream=True)
+        try:
+            response = self._request("GET", url, headers=headers, stream=True)
+        except RequestFailed as error:
+            if error.response.status_code == 404:
+                raise _missing(url) from error
+            raise
         try:
             yield response
         finally:
@@ -395,6 +403,17 @@ class Rest:
                 wanted="https://…",
                 hint="do not use this release; look at it in a browser first",
             )
+
+
+def _missing(path: str) -> ExternalError:
+    return ExternalError(
+        "asset-missing",
+        "a file of the release is there no more, or may not be read",
+        object=path,
+        found="HTTP 404",
+        wanted="the file that the release listed a moment ago",
+        hint="run the same command again: it looks at the release anew",
+    )
 
 
 def _moment(text: str) -> datetime | None:

@@ -22,15 +22,22 @@ B = TypeVar("B")
 _CHUNK = 1 << 20
 
 
+def stopwatch() -> float:
+    """Seconds by a clock that nobody sets, and which on Linux runs on while the machine is suspended.
+
+    CLOCK_MONOTONIC stands still then (man 2 clock_gettime).
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
 class SystemClock:
-    """The wall clock in UTC, and a stopwatch that nobody sets; where the system has one that counts sleep as well."""
+    """The wall clock in UTC, and a stopwatch that nobody sets."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)
 
     def elapsed(self) -> float:
-        # CLOCK_MONOTONIC stands still while the machine is suspended (Linux, man 2 clock_gettime).
-        return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+        return stopwatch()
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)

@@ -191,7 +191,7 @@ def seal(
 ) -> tuple[dict[str, Any], bytes]:
     """The record that follows *previous*, numbered, timed (UTC) and chained; and its line as it is stored.
 
-    A body that no reader would take is not written: pydantic's ValidationError.
+    A body that no reader would take is a bug, and is not written: pydantic's ValidationError, KeyError for its kind.
     """
     BODIES[kind].model_validate(dict(body))
     record = {

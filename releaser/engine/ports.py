@@ -228,7 +228,7 @@ class Dispatcher(Protocol):
     def deliver(self, entry: PlannedDelivery, manifest: Manifest) -> Receipt:
         """Commit, propose or push what was rendered, once, and only where `observe` finds it absent.
 
-        What is denied counts as refused, for the right stays the one that this process was given.
+        The engine takes a denial for a refusal: the right stays the one that this process was given.
         """
 
 

@@ -73,6 +73,7 @@ class Publications:
         self.done: set[str] = set()
         self.failed: set[str] = set()
         self._waited: set[str] = set()
+        self._renewed: set[str] = set()  # effects that were denied: a second time that is meant
         self._turns: dict[str, list[float]] = defaultdict(list)
         self._visible: Mapping[str, Shelf | Unobserved] = {}
 
@@ -211,7 +212,8 @@ class Publications:
             except ReleaserError as error:
                 sent.problem, receipt = error, Receipt(Sent.UNKNOWN, error.message)
             if receipt.sent is Sent.DENIED:
-                lapsed = outside.clock.elapsed() - asked >= _LAPSED
+                lapsed = outside.clock.elapsed() - asked >= _LAPSED and key not in self._renewed
+                self._renewed.add(key)
                 receipt = Receipt(Sent.LATER if lapsed else Sent.REFUSED, receipt.detail)
             sent.answers[key] = receipt
             self.run.say("sent", effect=key, answer=receipt.sent, detail=receipt.detail)

@@ -34,8 +34,8 @@ Progress = Callable[[int], None]
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 """What GitHub leaves unchanged in the name of a release asset, and no shell or log takes for something else (T20)."""
 
-_OURS = re.compile(rf"(?:{re.escape(ASSET)}|{CHECKSUMS})|\.(?:{re.escape(ASSET)}|{CHECKSUMS})\..*", re.DOTALL)
-"""Our own documents, and what a process that was killed while it wrote one left of it."""
+_LEFT_BEHIND = re.compile(rf"\.(?:{re.escape(ASSET)}|{CHECKSUMS})\.[a-z0-9_]{{8}}")
+"""What a process that was killed while it wrote one of our documents leaves of it, by the names of `tempfile`."""
 
 _TARS = {
     ".tar": "",
@@ -55,7 +55,7 @@ def inspect_folder(folder: Path, progress: Progress | None = None) -> tuple[Insp
     two names that differ in case alone, and ``artifact-unreadable`` if *folder* cannot be listed.
     """
     try:
-        names = sorted(entry.name for entry in os.scandir(folder) if not _OURS.fullmatch(entry.name))
+        names = sorted(entry.name for entry in os.scandir(folder) if not _is_ours(entry))
     except OSError as error:
         raise _unreadable(folder, error) from error
     seen: dict[str, str] = {}
@@ -73,10 +73,16 @@ def inspect_folder(folder: Path, progress: Progress | None = None) -> tuple[Insp
         return tuple(pool.map(partial(inspect, progress=progress), (folder / name for name in names)))
 
 
+def _is_ours(entry: os.DirEntry[str]) -> bool:
+    if entry.name in (ASSET, CHECKSUMS):
+        return True
+    return _LEFT_BEHIND.fullmatch(entry.name) is not None and entry.is_file(follow_symlinks=False)
+
+
 def total_size(folder: Path) -> int:
     """The bytes that `inspect_folder` would hash, for a progress bar; 0 for a folder that cannot be listed."""
     try:
-        return sum(entry.stat(follow_symlinks=False).st_size for entry in os.scandir(folder))
+        return sum(e.stat(follow_symlinks=False).st_size for e in os.scandir(folder) if not _is_ours(e))
     except OSError:
         return 0
 

@@ -261,8 +261,19 @@ def test_a_file_that_was_deleted_since_is_missing(world: World, forge: GitHub, t
     forge.remove(asset)
     with pytest.raises(ExternalError) as caught:
         forge.download(asset, tmp_path / "b", ignore)
-    assert (caught.value.code, caught.value.object, caught.value.retryable) == ("asset-missing", "a", True)
+    assert (caught.value.code, caught.value.found, caught.value.retryable) == ("asset-missing", "HTTP 404", True)
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("operation", ["get-asset", "object"])
+def test_a_file_that_may_not_be_read_is_not_called_missing(
+    world: World, forge: GitHub, tmp_path: Path, operation: str
+) -> None:
+    asset = forge.upload(draft(forge, world), "a", made(tmp_path / "a", b"x"), ignore)
+    world.faults.add(Fault(f"github.{operation}", "status", status=403, times=99))
+    with pytest.raises(ExternalError) as caught:
+        forge.download(asset, tmp_path / "b", ignore)
+    assert (caught.value.code, caught.value.retryable) == ("forge-forbidden", False)
 
 
 def test_released_tags_are_those_of_public_releases(world: World, forge: GitHub) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from releaser.engine.ledger import GENESIS, SCHEMA, Ledger, seal, verify
+from releaser.engine.ledger import GENESIS, SCHEMA, Entry, Ledger, seal, verify
 from releaser.errors import ConfigError, ExternalError, WaitingError
 from releaser.model.document import canonical_json
 from tests.world import Clock, Disk, Power
@@ -234,6 +235,23 @@ def test_a_batch_is_recorded_whole_and_in_order() -> None:
     ledger.append([("outcome", outcome(name)) for name in "abc"])
     ledger.append([])
     assert effects(disk) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        ("answer", {"effect": "a", "result": "denied", "detail": "", "wait": 0}),
+        ("outcome", {**outcome("a"), "more": ""}),
+        ("gossip", outcome("a")),
+    ],
+    ids=["a word that no reader knows", "a key too many", "another kind"],
+)
+def test_what_no_reader_would_take_is_not_written(entry: Entry) -> None:
+    disk = Disk(Power())
+    ledger = claimed(disk)
+    with pytest.raises((ValidationError, KeyError)):
+        ledger.append([("outcome", outcome("before")), entry])
+    assert [r["kind"] for r in disk.records] == ["run"]
 
 
 @pytest.mark.parametrize("mood", ["request lost", "answer lost"])

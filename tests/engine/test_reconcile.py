@@ -312,6 +312,21 @@ def test_a_denied_right_is_asked_for_again_only_where_it_may_have_lapsed(
     assert (CRATE in scene.arrived()) is (state is State.RELEASED)
 
 
+def answers_about_the_crate(scene: Scene) -> list[str]:
+    return [r["body"]["result"] for r in scene.world.ledger.records if r["kind"] == "answer" and CRATE in str(r)]
+
+
+def test_a_right_that_is_denied_again_is_refused_however_late_that_is_said(scene: Scene) -> None:
+    def take_long() -> None:
+        scene.later(seconds=600)
+        scene.world.after("crates.io.observe", lambda: scene.world.after("crates.io.publish", take_long))
+
+    scene.world.crates.denying = True
+    scene.world.after("crates.io.publish", take_long)
+    assert scene.publish().state is State.PARTIAL
+    assert answers_about_the_crate(scene) == ["later", "refused"]
+
+
 def test_a_right_that_is_denied_for_good_is_used_once(scene: Scene) -> None:
     scene.world.crates.denying = True
     result = scene.publish()
@@ -319,8 +334,7 @@ def test_a_right_that_is_denied_for_good_is_used_once(scene: Scene) -> None:
     assert isinstance(error, ExternalError)
     assert (result.state, error.code, error.retryable) == (State.PARTIAL, "registry-refused", False)
     assert error.found == "403 no right to this package"
-    answers = [r["body"]["result"] for r in scene.world.ledger.records if r["kind"] == "answer" and CRATE in str(r)]
-    assert answers == ["refused"]
+    assert answers_about_the_crate(scene) == ["refused"]
     scene.world.crates.denying = False
     assert_released(scene, scene.publish())
 

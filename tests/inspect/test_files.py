@@ -23,9 +23,9 @@ def test_folder_is_sorted_hashed_and_without_our_own_documents(tmp_path: Path) -
         "a.zip": zip_of({"x": b""}),
         "Z.bin": b"z" * (3 << 20),
         "release.json": b"{}",
-        ".release.json.k2x9": b"{",
+        ".release.json.k2x9_abc": b"{",
         "SHA256SUMS": b"",
-        ".SHA256SUMS.k2x9": b"",
+        ".SHA256SUMS.k2x9_abc": b"",
     }
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
@@ -42,6 +42,19 @@ def test_folder_is_sorted_hashed_and_without_our_own_documents(tmp_path: Path) -
     assert [f.artifact.sha512 for f in found] == [None, None, sha512]
     assert sum(told) == sum(f.artifact.size for f in found)
     assert len(told) == 5
+
+
+@pytest.mark.parametrize("name", [".release.json.sig", ".SHA256SUMS.asc", ".release.json.k2x9_abcd", ".x.k2x9_abc"])
+def test_only_what_a_killed_writer_leaves_is_passed_over(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(ConfigError, match="name"):
+        inspect_folder(tmp_path)
+
+
+def test_a_folder_is_nothing_that_a_killed_writer_leaves(tmp_path: Path) -> None:
+    (tmp_path / ".release.json.k2x9_abc").mkdir()
+    with pytest.raises(ConfigError):
+        inspect_folder(tmp_path)
 
 
 def test_empty_folder_has_no_files(tmp_path: Path) -> None:
