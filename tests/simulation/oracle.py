@@ -21,6 +21,10 @@ from tests.simulation.scheduler import Event
 SETTLE = 120.0
 """Seconds for which a write without an answer is looked for before it is sent again."""
 ATTEMPTS = 3
+LIFE = 900.0
+"""Seconds for which the rights of all registries hold in these stories."""
+STALE = 600.0
+"""Seconds after which a right that is denied may have lapsed."""
 
 
 @dataclass(frozen=True)
@@ -319,8 +323,8 @@ class _Judge:
                 self._broken("I13", f"does not wait as {key} was told to", event)
             elif word in ("refused", "taken") and sent.process == event.process:
                 self._broken("I13", f"sends {key} again after a refusal", event)
-            elif word == "denied" and sent.process == event.process and event.args[3] == sent.args[3]:
-                self._broken("I13", f"sends {key} again with a right that was denied", event)
+            elif word == "denied" and sent.process == event.process and not _renewed(sent, event):
+                self._broken("I13", f"sends {key} again although its right was denied", event)
             elif word == "unknown" and waited < SETTLE:
                 self._broken("I13", f"sends {key} again after {waited:.0f} s without an answer", event)
 
@@ -334,6 +338,12 @@ class _Judge:
                 approved = self.manifest is not None and (registry, *place, *digests) in self.manifest.all_places
                 if len(digests) > 1 or not approved:
                     self.found.append(Violation("I1", f"{registry} took {len(digests)} contents as {place[2]} from us"))
+
+
+def _renewed(sent: Event, event: Event) -> bool:
+    """Whether the right of *sent* was old enough by then to have lapsed, and *event* has another one."""
+    given = sent.args[3].expires - LIFE
+    return bool(event.args[3] != sent.args[3] and _EPOCH + event.time - given >= STALE)
 
 
 def _word(event: Event) -> str:

@@ -71,15 +71,17 @@ def again(call: str, times: int = 1, result: object = None, after: float = 0.0) 
     return replace(good(), log=numbered(log))
 
 
-def renewed(times: int) -> Evidence:
-    """The first file is denied and sent again so often, each time with another right."""
-    rights = (Credential(f"right-{n}", float("inf")) for n in itertools.count())
+def renewed(times: int, after: float = 600.0) -> Evidence:
+    """The first file is denied and sent again so often, *after* seconds later each, with another right each time."""
+    names = itertools.count()
 
     def changed(event: Event) -> Event:
-        denied = event.call == "pypi.publish" and event.result == DENIED
-        return event._replace(args=(*event.args[:3], next(rights), *event.args[4:])) if denied else event
+        if event.call != "pypi.publish" or event.result != DENIED:
+            return event
+        right = Credential(f"right-{next(names)}", EPOCH.timestamp() + event.time + 900)
+        return event._replace(args=(*event.args[:3], right, *event.args[4:]))
 
-    evidence = again("pypi.publish", times, DENIED, 600.0)
+    evidence = again("pypi.publish", times, DENIED, after)
     return replace(evidence, log=numbered([changed(e) for e in evidence.log]))
 
 
@@ -178,6 +180,7 @@ LIES = {
     "sent again after a refusal": Lie("I13", lambda: again("pypi.publish", 1, Receipt(Sent.REFUSED), 600.0)),
     "sent again with the right that was denied": Lie("I13", lambda: again("pypi.publish", 1, DENIED, 600.0)),
     "denied again and again, with a new right each time": Lie("I13", lambda: renewed(4)),
+    "a right that was denied while it was fresh is renewed": Lie("I13", lambda: renewed(1, 599.0)),
 }
 
 
@@ -196,7 +199,7 @@ def test_a_lie_is_seen(name: str) -> None:
     assert lie.invariant in {v.invariant for v in judge(evidence)}
 
 
-def test_what_was_denied_may_be_sent_again_with_another_right() -> None:
+def test_what_was_denied_may_be_sent_again_once_its_right_is_old() -> None:
     assert "I13" not in {v.invariant for v in judge(renewed(1))}
 
 
