@@ -417,5 +417,4 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(response.body)
         self.wfile.flush()
 
-    # Names that http.server looks up.
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - http.server looks them up

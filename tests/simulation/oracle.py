@@ -93,7 +93,6 @@ class _Judge:
         self.manifest: Manifest | None = None
         self.owner = ""
         self.epoch = 0
-        self.lines: list[bytes] = []
         self.accepted: dict[str, int] = {}
         self.begun = False
         self.touched = False
