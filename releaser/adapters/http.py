@@ -236,9 +236,21 @@ class Client:
                         body=decoded(response, address, limit),
                     )
                 finally:
+                    if content is not None and response.status_code >= 400:
+                        _hang_up(response)
                     response.close()
         except httpx.TransportError as exc:
             raise Unreachable(address, f"{type(exc).__name__} {exc}", unsent=is_unsent(exc)) from exc
+
+
+def _hang_up(response: httpx.Response) -> None:
+    """Use the connection of *response* no more.
+
+    Who refuses a request may leave its body unread and hang up without a word (hyper, which crates.io is made with,
+    and kellnr do), and the next request would be lost in between.
+    """
+    if stream := response.extensions.get("network_stream"):
+        stream.close()
 
 
 @cache

@@ -190,6 +190,17 @@ def test_a_refusal_before_the_whole_body_was_read_is_heard(large: Body) -> None:
     assert (receipt.sent, receipt.detail) == (Sent.REFUSED, "413 Too Large")
 
 
+def test_nothing_is_sent_behind_a_refusal_on_a_line_that_may_be_hung_up() -> None:
+    def talk(line: Line) -> None:
+        line.hear()
+        line.say(answer("403 Forbidden", Connection="keep-alive"))
+        line.hear()
+
+    with peer(talk) as strict, closing(Client()) as client:
+        receipts = [client.write("POST", strict.url, headers={}, content=b"x", means=accepted) for _ in range(2)]
+    assert [receipt.sent for receipt in receipts] == [Sent.DENIED] * 2
+
+
 def test_progress_is_told_while_bytes_leave(tmp_path: Path) -> None:
     file, moved, told = tmp_path / "file", threading.Event(), []
     file.write_bytes(bytes(LARGE))
