@@ -56,12 +56,13 @@ simulate: $(VENV)/.tools ## releases under every fault, by seed: SEEDS=100000 JO
 
 .PHONY: mutants
 mutants: $(VENV)/.tools ## plant bugs in a copy of the core: does the simulator see each within 5,000 seeds? JOBS=2
-	$(BIN)/python -m tests.simulation.mutants --jobs $(or $(JOBS),1) $(ARGS)
+	$(BIN)/python -m tests.simulation.mutants --jobs $(or $(JOBS),1) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 .PHONY: kills
 kills: $(VENV)/.tools ## real processes killed (KILLS=1000) or racing (RACES=200 RACERS=2); JOBS=2; SEED=7 draws the same again
 	$(BIN)/python -m tests.kills --jobs $(or $(JOBS),2) $(if $(SEED),--seed $(SEED)) \
-		$(if $(RACES),--races $(RACES) --racers $(or $(RACERS),2),--kills $(or $(KILLS),100)) $(ARGS)
+		$(if $(RACES),--races $(RACES)) $(if $(RACERS),--racers $(RACERS)) \
+		$(if $(KILLS),--kills $(KILLS),$(if $(RACES),,--kills 100)) $(ARGS)
 
 .PHONY: servers
 servers: .servers/.installed-$(CRATE_SERVER) .servers/postgresql ## the servers and clients that the contract suites run; needs npm, cargo, perl, PostgreSQL and a C compiler

@@ -234,10 +234,10 @@ class Disk:
     def extend(self, after: int, lines: Sequence[bytes]) -> bool:
         if self.full:
             raise ConfigError("ledger-unwritable", "the ledger cannot be written", found="no space left on device")
-        whole = [line for line in self.lines if line.endswith(b"\n")]
-        if len(whole) != after:
+        kept, torn = self.lines[:after], b"".join(self.lines[after:])
+        if len(kept) < after or b"\n" in torn:
             return False
-        self.lines = [*whole, *lines]
+        self.lines = [*(line.removesuffix(b"\n") + b"\n" for line in kept), *lines]
         return True
 
 
@@ -525,6 +525,11 @@ class Registry:
     def plant(self, package: str, version: str, name: str, data: bytes) -> None:
         """What somebody else published."""
         self.taken.append(self._arrival(package, version, name, data))
+
+    def take_down(self, name: str) -> None:
+        """Remove a file; its name is used up."""
+        self.taken = [t for t in self.taken if t.name != name]
+        self.burned.add(name)
 
     @port
     def observe(self, package: str, version: str) -> Listing:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import stat
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self, TypeVar
@@ -17,9 +20,14 @@ from typing import Self, TypeVar
 from releaser.engine.ports import Asset, Fetched, Forge, Reporter
 from releaser.errors import ExternalError
 
+if sys.platform != "win32":
+    import fcntl
+
 A = TypeVar("A")
 B = TypeVar("B")
 _CHUNK = 1 << 20
+_PREFIX = "releaser-"
+_LOCK = ".releaser-lock"
 
 
 def stopwatch() -> float:
@@ -67,16 +75,17 @@ class TemporaryScratch:
     def __init__(self, forge: Forge, reporter: Reporter) -> None:
         self._forge = forge
         self._reporter = reporter
-        self._folder = tempfile.TemporaryDirectory(prefix="releaser-")
+        self._opened = ExitStack()
         self._fetched: dict[int, Fetched] = {}
         self._lock = threading.Lock()
         self._under_way: dict[int, threading.Lock] = {}
 
     def __enter__(self) -> Self:
+        self._folder = self._opened.enter_context(private_folder())
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._folder.cleanup()
+        self._opened.close()
 
     def fetch(self, asset: Asset) -> Fetched:
         """Download *asset* once, hashing the bytes that ended up in the file."""
@@ -84,7 +93,7 @@ class TemporaryScratch:
             under_way = self._under_way.setdefault(asset.id, threading.Lock())
         with under_way:
             if asset.id not in self._fetched:
-                file = Path(self._folder.name, str(asset.id), asset.name)
+                file = self._folder / str(asset.id) / asset.name
                 with _room(file):
                     file.parent.mkdir(mode=0o700, exist_ok=True)  # a download that failed has left it
                     with self._reporter.transfer(f"{asset.name} ← draft", asset.size) as progress:
@@ -103,10 +112,71 @@ class TemporaryScratch:
                 wanted=f"at most {limit} bytes",
                 retryable=False,
             )
-        with _room(Path(asset.name)), tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
+        with _room(Path(asset.name)), tempfile.TemporaryDirectory(dir=self._folder) as folder:
             file = Path(folder, "asset")
             self._forge.download(asset, file, lambda _: None)
             return file.read_bytes()
+
+
+@contextmanager
+def private_folder(kind: str = "") -> Iterator[Path]:
+    """A folder among the temporary files that only this user can enter, gone at the end of the block.
+
+    What killed processes of this user have left of theirs goes first. A lock, which the system drops with the process
+    that holds it, tells which folders are in use; Windows has none, and there nothing is looked for.
+    """
+    _sweep(Path(tempfile.gettempdir()))
+    with ExitStack() as held:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX + kind))
+        while not _lock(folder, held):
+            folder = Path(tempfile.mkdtemp(prefix=_PREFIX + kind))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lock(folder: Path, held: ExitStack) -> bool:
+    """Say that *folder*, which is new, is in use for as long as *held* is open; whether it is still there."""
+    if sys.platform == "win32":
+        return True
+    lock = held.enter_context(_descriptor(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    except OSError:  # no locks on this file system
+        Path(folder, _LOCK).unlink()  # without it, nobody takes the folder for a leftover
+        return True
+    return Path(folder, _LOCK).exists()  # else it was swept between the file and the lock
+
+
+def _sweep(room: Path) -> None:
+    """Remove the folders of `private_folder` in *room* that are this user's and not in use; links are not followed."""
+    if sys.platform == "win32":
+        return
+    for path in room.glob(f"{_PREFIX}*"):
+        with suppress(OSError), ExitStack() as opened:
+            folder = opened.enter_context(_descriptor(path, os.O_RDONLY | os.O_DIRECTORY))
+            status = os.fstat(folder)
+            if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                continue
+            lock = opened.enter_context(_descriptor(_LOCK, os.O_RDWR, folder))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for entry in sorted(os.scandir(folder), key=lambda entry: entry.name == _LOCK):  # the lock last
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.name, dir_fd=folder)
+                else:
+                    os.unlink(entry.name, dir_fd=folder)
+            path.rmdir()
+
+
+@contextmanager
+def _descriptor(path: str | Path, flags: int, folder: int | None = None) -> Iterator[int]:
+    """The file or folder at *path*, which is no link, open; *path* is seen from the open *folder*."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW, 0o600, dir_fd=folder)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

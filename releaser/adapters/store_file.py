@@ -16,6 +16,8 @@ from releaser.errors import ConfigError, WaitingError
 ROOM = "make room on that disk, then run this again; what was sent is on record"
 PERMISSION = "give --ledger a path where this user may write"
 PLACE = "give --ledger the path of a regular file on a disk of this machine"
+_READ_PERMISSION = "let this user read it, or name the place that `releaser publish --ledger` was given"
+_OPEN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _HINTS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), ROOM),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), PERMISSION),
@@ -28,17 +30,16 @@ class FileStore:
     Opening raises WaitingError ``ledger-held`` while another process has the file, and ConfigError
     ``ledger-unwritable`` where it cannot be written or is no regular file. Lines are on the disk (``fsync``) when
     `extend` returns; once some could not be brought there, no others are taken, for what the disk still holds is not
-    known. Of lines that a crash cuts off, the first ones may be there.
+    known. Of lines that a crash cuts off, the first ones may be there, and a part of the next.
     """
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
         self._path = path
         self._failed: OSError | None = None
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with self._understood():
             new = [path, *made(path.parent)]
-            self._descriptor = os.open(path, flags, 0o600)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _OPEN, 0o600)
         try:
             with self._understood():
                 self._hold()
@@ -57,32 +58,32 @@ class FileStore:
     def read(self) -> Sequence[bytes]:
         with self._understood(), os.fdopen(self._descriptor, "rb", closefd=False) as stored:
             stored.seek(0)
-            lines = stored.readlines()
-            whole = [line for line in lines if line.endswith(b"\n")]
-            self._count, self._end = len(whole), sum(map(len, whole))
-            self._last = whole[-1] if whole else b""
+            self._lines = stored.readlines()
             self._seen = self._state()
-        return lines
+        return list(self._lines)
 
     def extend(self, after: int, lines: Sequence[bytes]) -> bool:
         with self._understood():
             if self._failed is not None:
                 raise self._failed
             require_same(os.fstat(self._descriptor), self._path)
-            if after != self._count or self._changed():
+            kept, torn = self._lines[:after], b"".join(self._lines[after:])
+            if len(kept) < after or b"\n" in torn or self._changed():
                 return False
+            size = sum(map(len, kept))
+            ended = not kept or kept[-1].endswith(b"\n")
             try:
-                os.ftruncate(self._descriptor, self._end)  # cuts off a torn line
-                _write_all(self._descriptor, b"".join(lines))
+                os.ftruncate(self._descriptor, size)  # cuts off a torn line
+                _write_all(self._descriptor, b"".join(lines if ended else [b"\n", *lines]))
                 os.fsync(self._descriptor)
             except OSError as error:
                 self._failed = error
                 with suppress(OSError):
-                    os.ftruncate(self._descriptor, self._end)
+                    os.ftruncate(self._descriptor, size)
                 raise
-            self._count += len(lines)
-            self._end += sum(map(len, lines))
-            self._last = lines[-1] if lines else self._last
+            if not ended:
+                kept[-1] += b"\n"
+            self._lines = [*kept, *lines]
             self._seen = self._state()
         return True
 
@@ -96,8 +97,9 @@ class FileStore:
 
     def _changed(self) -> bool:
         """Whether somebody edited it behind the lock; two edits may be too close for the time to tell them apart."""
-        last = os.pread(self._descriptor, len(self._last), self._end - len(self._last))
-        return self._seen != self._state() or last != self._last
+        last = b"".join(self._lines[-1:])
+        there = os.pread(self._descriptor, len(last), max(0, self._seen[0] - len(last)))
+        return self._seen != self._state() or there != last
 
     def _state(self) -> tuple[int, int]:
         """What changes when somebody writes to the file."""
@@ -111,6 +113,26 @@ class FileStore:
             yield
         except OSError as error:
             raise unwritable(self.name, error.strerror or str(error), hint_of(error)) from error
+
+
+def read_file(path: Path) -> Sequence[bytes]:
+    """The lines of the ledger in the file *path*, none where there is none; nothing is made, nor waited for.
+
+    Raises ConfigError ``ledger-unreadable``, also where it is no regular file.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _OPEN)
+        try:
+            require_regular(os.fstat(descriptor))
+            with os.fdopen(descriptor, "rb", closefd=False) as stored:
+                return stored.readlines()
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        hint = _READ_PERMISSION if error.errno in (errno.EACCES, errno.EPERM) else PLACE
+        raise unreadable(str(path), error.strerror or str(error), hint) from error
 
 
 def made(folder: Path) -> list[Path]:
@@ -160,6 +182,17 @@ def unwritable(where: str, found: str, hint: str) -> ConfigError:
         object=where,
         found=found,
         wanted="room and permission to append",
+        hint=hint,
+    )
+
+
+def unreadable(where: str, found: str, hint: str) -> ConfigError:
+    return ConfigError(
+        "ledger-unreadable",
+        "the ledger cannot be read",
+        object=where,
+        found=found,
+        wanted="a ledger that may be read",
         hint=hint,
     )
 

@@ -37,6 +37,7 @@ _DAMAGES = {"42703", "42804", "42P01", "42P07", "XX001", "XX002"}  # no such tab
 _OUTAGES = {"", "08", "57"}  # connection exceptions, operator intervention
 _PRIMARY = "let PGHOST name the primary; where it names several, set PGTARGETSESSIONATTRS=read-write"
 _RIGHTS = "let the database's owner run this once, then GRANT SELECT, INSERT ON ledger and SELECT ON ledger_schema"
+_LOGIN = "mend what it says: PGUSER, PGDATABASE and PGPASSFILE name who asks for what; then run this again"
 _READ_RIGHTS = "let the database's owner GRANT SELECT ON ledger, ledger_schema, and USAGE on their schema"
 _HINTS = {"25006": _PRIMARY, "42501": _RIGHTS, "3F000": _RIGHTS, "53100": ROOM}
 _HIDDEN = """
@@ -51,8 +52,9 @@ class PostgresStore(Database):
     environment (``PGHOST``, ``PGSERVICE``, ``PGPASSFILE``: PostgreSQL manual, section 34.15). The tables are made at
     the first use. Raises ExternalError ``ledger-unreachable`` for a server that does not answer within *patience*
     seconds or goes away, also at the end of `extend`; the next call connects again. Raises ConfigError
-    ``ledger-unwritable`` for a standby and for missing rights, ``ledger-broken``, ``ledger-newer``,
-    ``ledger-address-invalid`` and ``psycopg-missing``, and WaitingError ``ledger-held`` where the table is locked.
+    ``ledger-unwritable`` for a standby, for missing rights and where the server does not let us in, ``ledger-broken``,
+    ``ledger-newer``, ``ledger-address-invalid`` and ``psycopg-missing``, and WaitingError ``ledger-held`` where the
+    table is locked.
 
     *reading* needs the right to SELECT alone, also at a standby: nothing is made, missing tables are a ledger without
     lines, and ConfigError ``ledger-unreadable`` stands for ``ledger-unwritable``.
@@ -66,6 +68,7 @@ class PostgresStore(Database):
         self._conninfo = _address(conninfo)
         self._patience = patience
         self._connection: psycopg.Connection[Any] | None = None
+        self._welcome = False  # whether the server has let us in before, so that it is not us when it does not
         with self._transaction():
             pass
 
@@ -88,15 +91,25 @@ class PostgresStore(Database):
 
     def _connect(self) -> psycopg.Connection[Any]:
         import psycopg
+        from psycopg.conninfo import make_conninfo
 
-        self._connection = psycopg.connect(
+        conninfo = make_conninfo(
             self._conninfo,
-            autocommit=True,  # transactions are begun and ended in so many words
-            prepare_threshold=None,  # a pooler may change the session behind the connection
             client_encoding="UTF8",
             connect_timeout=max(2, int(self._patience)),
             fallback_application_name="releaser",
         )
+        try:
+            self._connection = psycopg.connect(
+                conninfo,
+                autocommit=True,  # transactions are begun and ended in so many words
+                prepare_threshold=None,  # a pooler may change the session behind the connection
+            )
+        except psycopg.OperationalError as error:
+            if self._welcome or not _answers(conninfo):
+                raise
+            raise self._refused(plain(str(error)), _LOGIN) from error
+        self._welcome = True
         info = self._connection.info
         self.name = f"postgresql:{info.dbname}@{info.host}#{self._release}"
         return self._connection
@@ -172,6 +185,16 @@ class PostgresStore(Database):
             )
         hint = _HINTS.get(state, "mend that at the server, then run this again")
         return self._refused(found, _READ_RIGHTS if self._reading and hint == _RIGHTS else hint)
+
+
+def _answers(conninfo: str) -> bool:
+    """Whether the server at *conninfo* takes connections: then it is we whom it does not let in.
+
+    Why it refused one, psycopg knows in the server's own language only.
+    """
+    from psycopg import pq
+
+    return pq.PGconn.ping(conninfo.encode()) == pq.Ping.OK
 
 
 def _address(conninfo: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Protocol, Self
 
-from releaser.adapters.store_file import unwritable
+from releaser.adapters.store_file import unreadable, unwritable
 from releaser.errors import ConfigError
 
 VERSION = 1
@@ -107,17 +107,6 @@ class Database(ABC):
         """A cursor within a transaction; what the database refuses or suffers is turned into our errors."""
 
 
-def unreadable(where: str, found: str, hint: str) -> ConfigError:
-    return ConfigError(
-        "ledger-unreadable",
-        "the ledger cannot be read",
-        object=where,
-        found=found,
-        wanted="the right to read it",
-        hint=hint,
-    )
-
-
 def broken(where: str, found: str, wanted: str) -> ConfigError:
     return ConfigError(
         "ledger-broken",
@@ -136,5 +125,5 @@ def newer(where: str, found: int) -> ConfigError:
         object=where,
         found=f"version {found} of its tables",
         wanted=f"version {VERSION}",
-        hint="run that releaser, or a newer one",
+        hint="upgrade releaser, and leave the ledger where it is",
     )

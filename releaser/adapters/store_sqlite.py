@@ -168,7 +168,7 @@ class SqliteStore(Database):
 def _state(path: Path) -> list[_Seen | None]:
     """The database at *path*, and the write-ahead log that a run has beside it; None where there is none."""
     seen: list[_Seen | None] = []
-    for file in (path, path.with_name(f"{path.name}-wal")):
+    for file in (path, Path(f"{path}-wal")):
         try:
             status = file.lstat()
         except FileNotFoundError:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from releaser.engine.draft import compare, is_approval, release_of
-from releaser.engine.ports import Asset, Outside, Release
+from releaser.engine.draft import compare, damage, is_approval, put_back, release_of
+from releaser.engine.ports import Asset, Outside, Release, RepositoryFacts
 from releaser.engine.rights import policy_text, require_rights
-from releaser.errors import ConfigError, RefusedError
+from releaser.errors import ConfigError, ConflictError, RefusedError
 from releaser.model.approval import Approval, Decision, Vote
 from releaser.model.facts import Ballot
-from releaser.model.manifest import ASSET, Manifest, Person
+from releaser.model.manifest import ASSET, CHECKSUMS, Manifest, Person
 from releaser.model.policy import DEFAULT_PATH, Policy, policy_digest
 from releaser.model.terms import Registries
 
@@ -33,12 +34,13 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A complete release with the policy that judges it now."""
+    """A release with the policy that judges it now: a complete draft, or a public one with what damaged it since."""
 
     release: Release
     manifest: Manifest
     policy: Policy
     policy_digest: str
+    damage: tuple[ConflictError, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -57,9 +59,10 @@ def candidate(
 
     Where manifest and policy are still those of *before*, they are not parsed and held against each other again.
 
-    Raises RefusedError ``release-missing``, ``release-incomplete``, ``manifest-foreign``, ``policy-elsewhere`` or
-    ``manifest-widened``, ConfigError ``policy-missing``, ConflictError for swapped or extra files, ExternalError when
-    the forge cannot be read.
+    Raises RefusedError ``release-missing``, ConfigError ``policy-missing``, ExternalError when the forge cannot be
+    read. For a draft also RefusedError ``release-incomplete``, ``manifest-foreign``, ``policy-elsewhere`` or
+    ``manifest-widened``, and ConflictError for swapped or extra files. For a public release, ConflictError
+    ``release-damaged`` where its ``release.json`` cannot be used; what is wrong with other files is in ``damage``.
     """
     release = release_of(outside.forge.releases(tag))
     if release is None:
@@ -71,18 +74,53 @@ def candidate(
             wanted="a draft with release.json",
             hint=f"releaser draft {tag} --artifacts DIR (a token without write access does not see drafts)",
         )
-    manifest = _manifest(outside, release, tag)
-    missing, _ = compare(release, manifest)
-    if missing:
+    here = outside.forge.repository()
+    with _damage_once_public(release):
+        manifest = _manifest(outside, release, here, policy_path)
+    damaged = _damage(release, manifest)
+    text = policy_text(outside.forge, here.default_branch, policy_path)
+    digest = policy_digest(text)
+    if before is not None and (before.digest, before.policy_digest) == (manifest.digest(), digest):
+        return Candidate(release, manifest, before.policy, digest, damaged)
+    policy = read_policy(text.decode("utf-8", "replace"), policy_path)
+    if digest == manifest.policy.digest:
+        with _damage_once_public(release):
+            require_rights(manifest, policy, registries)
+    return Candidate(release, manifest, policy, digest, damaged)
+
+
+@contextmanager
+def _damage_once_public(release: Release) -> Iterator[None]:
+    """Turn what is wrong with the ``release.json`` of a public release into damage that people have to mend."""
+    try:
+        yield
+    except (ConfigError, RefusedError) as error:
+        if release.draft:
+            raise
+        raise ConflictError(
+            "release-damaged",
+            f"the public release has no {ASSET} that can be used",
+            object=release.url,
+            found=f"{error.message} ({error.found})",
+            wanted=f"the approved {ASSET}, whose sha256 is in {CHECKSUMS}",
+            hint=f"{put_back(release, ASSET)}; where that does not help, choose a new version",
+        ) from error
+
+
+def _manifest(outside: Outside, release: Release, here: RepositoryFacts, policy_path: str) -> Manifest:
+    """The manifest of *release*, which is about this tag and repository and names the policy at *policy_path*."""
+    tag = release.tag
+    asset = next((a for a in release.assets if a.name == ASSET and a.complete), None)
+    if asset is None:
         raise RefusedError(
             "release-incomplete",
-            "the release lacks files that its manifest lists",
+            "the release has no release.json yet",
             object=release.url,
-            found=f"{len(missing)} missing: {missing[0]}",
-            wanted="every file of release.json",
+            found="no release.json",
+            wanted="a complete draft",
             hint=f"releaser draft {tag} --artifacts DIR",
         )
-    here = outside.forge.repository()
+    manifest = Manifest.parse(outside.scratch.read(asset, _MANIFEST_LIMIT), ASSET)
     if (manifest.repository.name.lower(), manifest.tag.name) != (here.name.lower(), tag) or (
         manifest.repository.id not in (0, here.id)
     ):
@@ -103,28 +141,24 @@ def candidate(
             wanted=policy_path,
             hint=f"delete the draft, releaser assemble {tag} --artifacts DIR, then draft again",
         )
-    text = policy_text(outside.forge, here.default_branch, policy_path)
-    digest = policy_digest(text)
-    if before is not None and (before.digest, before.policy_digest) == (manifest.digest(), digest):
-        return Candidate(release, manifest, before.policy, digest)
-    policy = read_policy(text.decode("utf-8", "replace"), policy_path)
-    if digest == manifest.policy.digest:
-        require_rights(manifest, policy, registries)
-    return Candidate(release, manifest, policy, digest)
+    return manifest
 
 
-def _manifest(outside: Outside, release: Release, tag: str) -> Manifest:
-    asset = next((a for a in release.assets if a.name == ASSET and a.complete), None)
-    if asset is None:
+def _damage(release: Release, manifest: Manifest) -> tuple[ConflictError, ...]:
+    """What damaged a public release; a draft is complete, or this raises."""
+    if not release.draft:
+        return damage(release, manifest)
+    missing, _ = compare(release, manifest)
+    if missing:
         raise RefusedError(
             "release-incomplete",
-            "the release has no release.json yet",
+            "the release lacks files that its manifest lists",
             object=release.url,
-            found="no release.json",
-            wanted="a complete draft",
-            hint=f"releaser draft {tag} --artifacts DIR",
+            found=f"{len(missing)} missing: {missing[0]}",
+            wanted="every file of release.json",
+            hint=f"releaser draft {release.tag} --artifacts DIR",
         )
-    return Manifest.parse(outside.scratch.read(asset, _MANIFEST_LIMIT), ASSET)
+    return ()
 
 
 def ballot(outside: Outside, seen: Candidate, published: Published | None, *, begun: bool) -> Ballot:

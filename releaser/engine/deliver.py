@@ -110,7 +110,7 @@ def _deliver(run: Run, entry: PlannedDelivery) -> None:
     if seen is None:
         if receipt.sent is Sent.REFUSED:
             run.intents.close([Ending(key, receipt.sent, receipt.detail)])
-        raise _Undelivered(_unseen(run, entry, receipt))
+        raise _Undelivered(_unseen(entry, receipt, run.again))
     run.intents.close(arrivals(run.manifest, {entry.id: seen}))
     run.say("delivered", downstream=entry.id, detail=seen.detail or seen.state)
 
@@ -129,7 +129,16 @@ def _send(run: Run, entry: PlannedDelivery) -> Receipt:
     return replace(receipt, sent=Sent.REFUSED) if receipt.sent is Sent.DENIED else receipt  # there is no fresh right
 
 
-def _unseen(run: Run, entry: PlannedDelivery, receipt: Receipt) -> ExternalError:
+def setbacks(manifest: Manifest, known: Mapping[str, Ending]) -> Iterator[ExternalError]:
+    """What stands in the way of the deliveries whose writes are *known* to have been refused."""
+    for entry in manifest.downstream:
+        end = known.get(delivery_key(entry, manifest))
+        if end and end.result == "refused":
+            receipt = Receipt(Sent.REFUSED, end.evidence)
+            yield _unseen(entry, receipt, f"releaser publish {manifest.tag.name}")
+
+
+def _unseen(entry: PlannedDelivery, receipt: Receipt, again: str) -> ExternalError:
     """What to say of a delivery that does not show."""
     found = receipt.detail or receipt.sent
     if receipt.sent in (Sent.ACCEPTED, Sent.UNKNOWN):
@@ -139,7 +148,7 @@ def _unseen(run: Run, entry: PlannedDelivery, receipt: Receipt) -> ExternalError
             object=entry.id,
             found=found,
             wanted="the rendered file",
-            hint=run.again,
+            hint=again,
         )
     return ExternalError(
         "delivery-refused",
@@ -148,7 +157,7 @@ def _unseen(run: Run, entry: PlannedDelivery, receipt: Receipt) -> ExternalError
         object=entry.id,
         found=found,
         wanted="acceptance",
-        hint=run.again,
+        hint=again,
     )
 
 

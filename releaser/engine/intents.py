@@ -1,9 +1,10 @@
 """What was meant and what was answered, on record; and from that, what may be sent, and sent again.
 
 An effect is recorded as ``intent`` before it is sent, as ``answer`` when something was answered, and as ``outcome``
-when its end is known: ``done`` once the world shows it, ``conflict`` where the world shows something else, ``absent``
-when it is sent again because the world does not show it, ``unsent`` when it was not sent after all, otherwise the
-answer that ended it. What an interrupted run left open is taken up by the next one.
+when its end is known: ``done`` once the world shows it, ``conflict`` where the world shows something else, ``gone``
+when what was done or accepted is not there (any more), ``absent`` when it is sent again because the world does not
+show it, ``unsent`` when it was not sent after all, otherwise the answer that ended it. What an interrupted run left
+open is taken up by the next one.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from releaser.engine.ports import Clock, Receipt, Sent
 
 _ATTEMPTS = 3
 _ALIVE = 3600.0
-"""Seconds after which no request of a run that recorded an intent can still be under way."""
-_SETTLED = ("done", "conflict")
+"""Seconds after which no request of a run that recorded an intent can still be under way, and no index still lags."""
+_SETTLED = ("done", "conflict", "gone")
 """Ends after which nothing is sent again, even where a reader that lags does not show them."""
 
 
@@ -36,13 +37,15 @@ class Ending:
 class Intents:
     """The effects of one release by key, each at most once under way.
 
-    *wait* says for how many seconds an effect that was answered so must be looked for before it may be sent again.
+    *wait* says for how many seconds an effect that was answered so must be looked for before it may be sent again;
+    *manifest* is the digest of what they are about.
     """
 
-    def __init__(self, ledger: Ledger, clock: Clock, wait: Callable[[Receipt], float]) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, wait: Callable[[Receipt], float], manifest: str = "") -> None:
         self._ledger = ledger
         self._clock = clock
         self._wait = wait
+        self._manifest = manifest
         self._attempts: dict[str, int] = {}
         self._open: dict[str, Receipt] = {}
         self._not_before: dict[str, float] = {}
@@ -53,7 +56,7 @@ class Intents:
     def claim(self) -> None:
         """Be the one run that works on this release, and take up what the others have recorded until now."""
         if not self._ledger.epoch:
-            self._ledger.claim()
+            self._ledger.claim(self._manifest)
             self._recall()
 
     def begin(self, effects: Mapping[str, str]) -> None:
@@ -77,9 +80,10 @@ class Intents:
         self.record(*entries)
 
     def is_news(self, ending: Ending) -> bool:
-        """Whether the end is not on record: the effect is open, or was given up and is done after all."""
-        given_up = self._ended.get(ending.effect, "done") != "done"
-        return ending.effect in self._open or (given_up and ending.result == "done")
+        """Whether the end is not on record: the effect is open, given up and done after all, or done and gone."""
+        known = self._ended.get(ending.effect)
+        turned = ending.result == ("gone" if known == "done" else "done") and known != ending.result
+        return ending.effect in self._open or (known is not None and turned)
 
     def close(self, endings: Iterable[Ending]) -> None:
         """Note those ends that are news; they are on record with the next thing that is."""
@@ -109,6 +113,10 @@ class Intents:
         receipt = self.latest(key)
         return receipt is not None and receipt.sent is Sent.ACCEPTED
 
+    def unseen(self, key: str) -> bool:
+        """Whether the effect was accepted so long ago that it should have been seen."""
+        return self.accepted(key) and self._clock.elapsed() - self._not_before[key] >= _ALIVE
+
     def may_send(self, key: str) -> bool:
         """Whether an effect that is not there may be sent: nothing of ours is on its way, was accepted or seen done."""
         if self._ended.get(key) in _SETTLED:
@@ -131,7 +139,7 @@ class Intents:
     def _recall(self) -> None:
         """Take up what earlier runs recorded."""
         self._open.clear()
-        self._ended = dict(ended(self._ledger.entries()))
+        self._ended = {key: ending.result for key, ending in endings(self._ledger.entries()).items()}
         latest: dict[str, Mapping[str, Any]] = {}
         for record in self._ledger.entries():
             if record["kind"] in ("intent", "answer"):
@@ -152,12 +160,26 @@ class Intents:
         self._not_before[key] = self._clock.elapsed() + self._wait(receipt) - age
 
 
-def ended(records: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:
-    """The result of every effect that has ended and was not begun again, read off a ledger's *records*. Pure."""
-    found: dict[str, str] = {}
+def begun_with(records: Iterable[Mapping[str, Any]]) -> str:
+    """The digest of the manifest whose effects have begun and were not taken back; empty before the first. Pure."""
+    manifest, begun = "", dict[str, str]()
+    for record in records:
+        body = record["body"]
+        if record["kind"] == "run":
+            manifest = body.get("manifest", "")
+        elif record["kind"] == "intent":
+            begun.setdefault(body["effect"], manifest)
+        elif record["kind"] == "outcome" and body["result"] in ("unsent", "absent", "refused"):
+            begun.pop(body["effect"], None)
+    return next(filter(None, begun.values()), "")
+
+
+def endings(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Ending]:
+    """The end of every effect that has ended and was not begun again, read off a ledger's *records*. Pure."""
+    found: dict[str, Ending] = {}
     for record in records:
         if record["kind"] == "intent":
             found.pop(record["body"]["effect"], None)
         elif record["kind"] == "outcome":
-            found[record["body"]["effect"]] = record["body"]["result"]
+            found[record["body"]["effect"]] = Ending(**record["body"])
     return found

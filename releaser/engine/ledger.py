@@ -7,6 +7,7 @@ store's business; that only the newest run adds any is this module's.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -20,6 +21,7 @@ from releaser.model.document import canonical_json, strict_json
 from releaser.model.record import BODIES, Record
 
 SCHEMA = "releaser.ledger/v1"
+_VERSIONED = re.compile(r"releaser\.ledger/v[1-9][0-9]*")
 GENESIS = "0" * 64
 _TRIES = 6
 _PAUSE = 1.0
@@ -35,9 +37,8 @@ class Ledger:
     A claim gives the run an *epoch*, one more than any before it. From then on no run with an older one can record
     anything, so it begins nothing more; what it was about to send when it was overtaken it may still send. *clock* is
     one that all runs agree about (`ForgeClock`), *holder* names the run as no other is named, *release* says what it
-    is about. Raises ConfigError ``ledger-broken`` for a chain that does not hold, ``ledger-foreign`` for that of
-    another release, ExternalError ``ledger-unanswered`` when it stays unknown what is there, and what the store raises.
-    Not to be shared between threads.
+    is about. Raises what `verify` does, ExternalError ``ledger-unanswered`` when it stays unknown what is there, and
+    what the store raises. Not to be shared between threads.
     """
 
     def __init__(self, store: Store, clock: Clock, holder: str, release: str = "") -> None:
@@ -74,9 +75,10 @@ class Ledger:
         """Every record, oldest first."""
         return iter(self._records)
 
-    def claim(self) -> None:
+    def claim(self, manifest: str = "") -> None:
         """Take the release over from whoever worked on it, durably; what they recorded until then has been read.
 
+        *manifest* is the digest of the manifest that the effects of this run will be about.
         Raises WaitingError ``ledger-contended`` when others keep coming first.
         """
         for _ in range(_TRIES):
@@ -84,6 +86,8 @@ class Ledger:
             body: dict[str, Any] = {"epoch": epoch, "by": self._holder}
             if self._release:
                 body["release"] = self._release
+            if manifest:
+                body["manifest"] = manifest
             if self._torn:
                 body["dropped"] = self._torn.decode(errors="replace")
             if self._extend([("run", body)]):
@@ -110,7 +114,7 @@ class Ledger:
             "run-superseded",
             "another run has taken this release over",
             object=self._store.name,
-            found=f"run {self._newest()} of it",
+            found=f"run {self._newest()} of this release",
             wanted=f"run {self.epoch}, which is this one",
             hint="let the other run finish; what this one sent is on record",
         )
@@ -165,25 +169,25 @@ class Ledger:
             if lines == self._lines[: len(lines)]:
                 raise ExternalError("ledger-stale", "the ledger shows an older state", object=self._store.name)
             raise _broken(self._store.name, known, "other records than before", "what this run has read")
-        self._records = list(verify(lines, self._store.name))
-        for record in self._records:
-            about = record["body"].get("release", "") if record["kind"] == "run" else ""
-            if about and self._release and about != self._release:
-                raise ConfigError(
-                    "ledger-foreign",
-                    "the ledger is that of another release",
-                    object=self._store.name,
-                    found=about,
-                    wanted=self._release,
-                    hint="give every release a ledger of its own, or leave --ledger out",
-                )
+        self._records = list(verify(lines, self._store.name, self._release))
         self._lines, self._torn = lines, torn
 
 
 def whole(lines: Sequence[bytes]) -> tuple[list[bytes], bytes]:
-    """The lines that are whole, and what a torn write may have left behind them. Pure."""
-    found = list(lines)
-    return (found, b"") if not found or found[-1].endswith(b"\n") else (found[:-1], found[-1])
+    """The lines that are whole, and what a torn write may have left behind them. Pure.
+
+    A record that lacks its line end alone is whole, and is given one: somebody may have acted on it.
+    """
+    *before, last = lines or [b""]
+    if not last.endswith(b"\n"):
+        try:
+            _record(last + b"\n")
+        except _NewerRecordError:
+            pass
+        except _NoRecordError:
+            return before, last
+        last += b"\n"
+    return [*before, last], b""
 
 
 def seal(
@@ -207,20 +211,23 @@ def seal(
     return record | {"hash": digest}, _line(spelled, digest)
 
 
-def verify(lines: Iterable[bytes], source: str) -> Iterator[Mapping[str, Any]]:
+def verify(lines: Iterable[bytes], source: str, release: str = "") -> Iterator[Mapping[str, Any]]:
     """The records of a stored ledger, each checked before it is handed out.
 
-    Raises ConfigError ``ledger-broken`` at the first line that is cut, edited, out of order, by a run that had been
-    superseded, or from a newer version, with its number. Whole lines missing at the end do not show: only a head
-    kept elsewhere would tell.
+    Raises ConfigError at the first line that does not hold, with its number: ``ledger-broken`` where it is cut,
+    edited, out of order or by a run that had been superseded, ``ledger-newer`` where a newer version wrote it,
+    ``ledger-foreign`` where it is about another *release* (repository and tag, or a tag alone). Lines missing at the
+    end do not show: only a head kept elsewhere would tell.
     """
     previous: Mapping[str, Any] | None = None
     epoch = 0
     for number, raw in enumerate(lines):
         try:
             record = _record(raw)
+        except _NewerRecordError as error:
+            raise _newer(source, number, error.found) from error
         except _NoRecordError as error:
-            raise _broken(source, number, error.found, error.wanted, error.hint) from error
+            raise _broken(source, number, error.found, error.wanted) from error
         if record["seq"] != number:
             raise _broken(source, number, f"record {record['seq']}", f"record {number}")
         if record["previous"] != (GENESIS if previous is None else previous["hash"]):
@@ -228,6 +235,9 @@ def verify(lines: Iterable[bytes], source: str) -> Iterator[Mapping[str, Any]]:
         epoch += record["kind"] == "run"
         if record["body"].get("epoch", epoch) != epoch:
             raise _broken(source, number, f"a record of run {record['body']['epoch']}", f"one of run {epoch}")
+        about = record["body"].get("release", "") if record["kind"] == "run" else ""
+        if about and release and release not in (about, about.partition(" ")[2]):
+            raise _foreign(source, number, about, release)
         yield record
         previous = record
 
@@ -235,11 +245,14 @@ def verify(lines: Iterable[bytes], source: str) -> Iterator[Mapping[str, Any]]:
 class _NoRecordError(Exception):
     """A line that is no record by itself."""
 
-    def __init__(self, found: str, wanted: str, hint: str = "") -> None:
+    def __init__(self, found: str, wanted: str) -> None:
         super().__init__(found)
         self.found = found
         self.wanted = wanted
-        self.hint = hint
+
+
+class _NewerRecordError(_NoRecordError):
+    """A line that is a record to a newer version."""
 
 
 @lru_cache(maxsize=4096)  # a ledger is read again by every run, and whenever another run wrote
@@ -253,8 +266,8 @@ def _record(raw: bytes) -> Mapping[str, Any]:
     except (ConfigError, ValueError) as error:
         raise _NoRecordError("a line that is no record", "a ledger record") from error
     schema = record.get("schema") if isinstance(record, dict) else None
-    if isinstance(schema, str) and schema != SCHEMA:
-        raise _NoRecordError(schema, SCHEMA, f"run a releaser that knows {schema}")
+    if isinstance(schema, str) and schema != SCHEMA and _VERSIONED.fullmatch(schema):
+        raise _NewerRecordError(schema, SCHEMA)
     try:
         Record.model_validate(record)
     except ValidationError as error:
@@ -272,12 +285,34 @@ def _line(unsealed: bytes, digest: str) -> bytes:
     return b'%b,"hash":"%b"%b\n' % (unsealed[:place], digest.encode(), unsealed[place:])
 
 
-def _broken(source: str, number: int, found: str, wanted: str, hint: str = "") -> ConfigError:
+def _broken(source: str, number: int, found: str, wanted: str) -> ConfigError:
     return ConfigError(
         "ledger-broken",
         f"the ledger cannot be trusted from record {number} on",
         object=f"{source}:{number + 1}",
         found=found,
         wanted=wanted,
-        hint=hint or "keep it as evidence and move it away; the next run reads the world and starts a new ledger",
+        hint="keep it as evidence: move it away, or give --ledger another place; the next run starts a new one there",
+    )
+
+
+def _newer(source: str, number: int, found: str) -> ConfigError:
+    return ConfigError(
+        "ledger-newer",
+        "the ledger was written by a newer releaser",
+        object=f"{source}:{number + 1}",
+        found=found,
+        wanted=SCHEMA,
+        hint="upgrade releaser, and leave the ledger where it is",
+    )
+
+
+def _foreign(source: str, number: int, found: str, wanted: str) -> ConfigError:
+    return ConfigError(
+        "ledger-foreign",
+        "the ledger is that of another release",
+        object=f"{source}:{number + 1}",
+        found=found,
+        wanted=wanted,
+        hint="leave --ledger out, or name this release's; to look into that one, give its tag and its --repository",
     )

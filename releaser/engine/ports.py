@@ -266,8 +266,9 @@ class Store(Protocol):
         """Every line that is durably there, oldest first; the last may lack its end, as a torn write leaves it."""
 
     def extend(self, after: int, lines: Sequence[bytes]) -> bool:
-        """Put *lines*, all or none, behind the first *after* whole ones, durably before returning.
+        """Put *lines*, all or none, behind the first *after* lines that `read` gave, durably before returning.
 
+        A last line without its end is given it where *after* counts it, else cut off.
         False, with nothing done, where there are not exactly that many any more, or other ones than this store has
         read. After an ExternalError they may be there: only another `read` tells.
         """

@@ -7,17 +7,18 @@ a crash and confirms it when it is done. A write's answer is a hint; only a regi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from releaser.engine.deliver import arrivals, deliver, delivered
-from releaser.engine.intents import Ending, Intents
+from releaser.engine.deliver import deliver, delivered
+from releaser.engine.intents import Intents
 from releaser.engine.ledger import Ledger
 from releaser.engine.ports import Outside, Release
-from releaser.engine.registries import Publications, shown
+from releaser.engine.registries import Publications
 from releaser.engine.run import Patience, Run, require
+from releaser.engine.standing import ends, state_of, swap
 from releaser.engine.states import State, is_complete, outlook
-from releaser.engine.undraft import undraft, undraft_key
+from releaser.engine.undraft import undraft
 from releaser.engine.view import Subject, View, has_arrived, look
 from releaser.errors import ConflictError, ReleaserError
 from releaser.model.manifest import PlannedPublication
@@ -42,10 +43,12 @@ def publish(outside: Outside, ledger: Ledger, subject: Subject, patience: Patien
     through, ExternalError when a target's trusted publisher does not, and what the ledger raises. What goes wrong
     after the first effect is in the result, so that independent targets still go on.
     """
-    intents = Intents(ledger, outside.clock, patience.after)
+    intents = Intents(ledger, outside.clock, patience.after, view.manifest.digest())
     run = Run(outside, subject, patience, view, intents)
+    if problem := swap(view, ledger.entries()):
+        raise problem
     settle(run, view)
-    run.view = view = replace(view, delivered=delivered(view.manifest, intents.ended))
+    run.view = view = view.with_delivered(delivered(view.manifest, intents.ended))
     if view.state is State.RELEASED:
         _record(run, ledger, State.RELEASED)
         return Result(view, State.RELEASED, ())
@@ -69,22 +72,6 @@ def settle(run: Run, view: View) -> None:
         run.intents.claim()
         run.intents.close(endings)
         run.intents.record()
-
-
-def ends(view: View) -> Iterator[Ending]:
-    """The end of every effect that a look shows. Pure."""
-    release, manifest = view.candidate.release, view.manifest
-    if not release.draft:
-        yield Ending(undraft_key(manifest), "done", release.url)
-    for publication in manifest.publications:
-        yield from shown(publication, view.world.shelves[publication.id], {a.name: a for a in manifest.artifacts})
-    yield from arrivals(manifest, view.world.deliveries)
-
-
-def state_of(view: View, ended: Mapping[str, str], problems: Sequence[ReleaserError] = ()) -> State:
-    """The state of a release by a look at it, how its effects *ended* on record, and what a run ran into. Pure."""
-    known = {**ended, **{e.effect: e.result for e in ends(view)}}
-    return outlook(replace(view, delivered=delivered(view.manifest, known)).state, known, problems)
 
 
 def preflight(run: Run) -> None:
@@ -162,19 +149,26 @@ def _is_latest(run: Run) -> bool:
 
 def _conclude(run: Run, ledger: Ledger) -> Result:
     """A last look, and what it shows; effects were made, so what fails now is a problem of the result too."""
-    view, seen = run.view, None
+    view = run.view
+    seen: View | None = None
+
+    def state() -> State:
+        ended = run.intents.ended
+        return state_of(seen, ended, run.problems) if seen else outlook(State.PUBLISHING, ended, run.problems)
+
     try:
         run.intents.record()
         view = look(run.outside, run.subject, run.view.candidate)
         run.require_same(view)
         settle(run, view)
         seen = view
-        _record(run, ledger, state_of(view, run.intents.ended, run.problems))
     except ReleaserError as error:
         run.problem(error)
-    problems, ended = tuple(sorted(run.problems, key=lambda p: -p.exit)), run.intents.ended
-    state = state_of(seen, ended, problems) if seen else outlook(State.PUBLISHING, ended, problems)
-    return Result(view, state, problems)
+    try:
+        _record(run, ledger, state())
+    except ReleaserError as error:
+        run.problem(error)
+    return Result(view, state(), tuple(sorted(run.problems, key=lambda p: -p.exit)))
 
 
 def _record(run: Run, ledger: Ledger, state: State) -> None:

@@ -1,6 +1,7 @@
 """Registries: every publication sent in dependency order, each file once, and looked for until consumers see it.
 
-A wave is everything that may be sent now. Its intents are recorded in one go before it, its answers in one go after.
+A wave is what may be sent now, side by side. Its intents are recorded in one go before it, its answers in one go
+after, and the gates are read in between; so what a freeze or another run does not stop is what is under way.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from releaser.model.facts import Presence, Shelf, Unobserved
 from releaser.model.manifest import PlannedPublication
 from releaser.policy.world import action_for
 
+_REFUSALS = {"burned": Sent.TAKEN, "refused": Sent.REFUSED, "later": Sent.LATER, "unknown": Sent.UNKNOWN}
 _UNSEEN = Unobserved("not looked for")
+_ABREAST = 16
+"""Publications of a wave, and files of each: as many as leave at once, so that none is sent long after its guard."""
 _FRESH = 300.0
 """Seconds for which a right is used before another one is asked for: a third of the shortest life (PyPI's)."""
 _LAPSED = 600.0
@@ -39,21 +43,22 @@ def shown(
     """The ends of the writes whose files a registry shows, with our digest or with another one."""
     for name, presence in shelf.files.items() if isinstance(shelf, Shelf) else ():
         if presence is Presence.SAME:
-            yield Ending(effect(publication, name), "done", f"sha256:{artifacts[name].sha256}")
+            yield Ending(effect(publication, name), "done", _read_back(artifacts[name]))
         elif presence is Presence.DIFFERENT:
             yield Ending(effect(publication, name), "conflict", "other bytes")
 
 
+def _read_back(artifact: Artifact) -> str:
+    """The digest by which a registry shows an artifact: npm's is SHA-512, the others' SHA-256."""
+    return f"sha512:{artifact.sha512}" if artifact.sha512 else f"sha256:{artifact.sha256}"
+
+
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """The files of a publication that are to be sent now; the first one ahead of the others where it is to *open*.
-
-    The first file makes the release at the registry and fixes its metadata: where it is refused, nothing else is out.
-    """
+    """The files of a publication that are to be sent now."""
 
     publication: PlannedPublication
     artifacts: Sequence[Artifact]
-    opens: bool
 
 
 @dataclass(slots=True)
@@ -88,7 +93,7 @@ class Publications:
             moved = self._send(steps) or moved
             if moved:
                 deadline = clock.elapsed() + patience.visible
-            elif clock.elapsed() >= deadline:
+            elif not steps and clock.elapsed() >= deadline:
                 self._give_up(self._ready(), shelves)
                 break
             elif not steps:
@@ -127,33 +132,42 @@ class Publications:
     # What to send
 
     def _steps(self, ready: Sequence[PlannedPublication], shelves: Mapping[str, Shelf | Unobserved]) -> list[_Step]:
-        """The files to send now: absent at their registry, and not on their way."""
+        """The files to send now: absent at their registry, and not on their way.
+
+        The first file makes the release at the registry and fixes its metadata, so it goes alone: where it is refused,
+        nothing else of the publication is out.
+        """
         steps: list[_Step] = []
         intents = self.run.intents
         for publication in ready:
             shelf = shelves[publication.id]
-            if publication.id not in self.failed and isinstance(shelf, Shelf):
-                due = [n for n, p in shelf.files.items() if p is Presence.ABSENT and self._may_send(publication, n)]
-                keys = {n: effect(publication, n) for n in shelf.files}
-                opens = not (has_begun({publication.id: shelf}) or any(map(intents.accepted, keys.values())))
-                if opens and (under_way := [n for n in keys if intents.is_open(keys[n])]):
-                    due = [n for n in due if n in under_way][:1]
-                if due and publication.id not in self.failed and self._take_turn(publication.registry):
-                    steps.append(_Step(publication, [self.run.artifacts[n] for n in due], opens))
+            if publication.id in self.failed or not isinstance(shelf, Shelf) or len(steps) == _ABREAST:
+                continue
+            absent = [n for n, p in shelf.files.items() if p is Presence.ABSENT]
+            due = [n for n in absent if self._may_send(publication, n)]
+            keys = {n: effect(publication, n) for n in shelf.files}
+            opens = not (has_begun({publication.id: shelf}) or any(map(intents.accepted, keys.values())))
+            if opens:
+                under_way = [n for n in keys if intents.is_open(keys[n])]
+                due = [n for n in due if not under_way or n in under_way][:1]
+            if due and publication.id not in self.failed and not (opens and self._is_paced(publication.registry)):
+                steps.append(_Step(publication, [self.run.artifacts[n] for n in due[:_ABREAST]]))
         return steps
 
-    def _take_turn(self, registry: str) -> bool:
-        """Whether the registry's rate limit has room for one more version now, which then counts."""
+    def _is_paced(self, registry: str) -> bool:
+        """Whether the registry's rate limit has no room for one more version now; where it has, that one counts."""
         pace, sent = self.run.subject.registries[registry].pace, self._turns[registry]
         now = self.run.outside.clock.elapsed()
         if pace is not None and sent and len(sent) >= pace.burst + (now - sent[0]) // pace.interval.total_seconds():
-            return False
+            return True
         sent.append(now)
-        return True
+        return False
 
     def _may_send(self, publication: PlannedPublication, name: str) -> bool:
         """Whether an absent file may be sent (again). An accepted one is waited for, a refused one not resent."""
         key, intents = effect(publication, name), self.run.intents
+        if intents.ended.get(key) == "gone":
+            self._fail(publication, _gone(publication, name, self.run.again))
         if not intents.may_send(key):
             return False
         receipt = intents.last_word(key)
@@ -199,13 +213,13 @@ class Publications:
             return sent
         rights = _Rights(registry, publication.package, outside.identity, outside.clock)
 
-        def send(artifact: Artifact) -> bool:
+        def send(artifact: Artifact) -> None:
             key = effect(publication, artifact.name)
             try:
                 right, asked = rights.current()
             except ReleaserError as error:
                 sent.unauthorized = error
-                return False
+                return
             try:
                 with outside.reporter.transfer(f"{artifact.name} → {publication.registry}", artifact.size) as progress:
                     receipt = registry.publish(publication, artifact, files[artifact.name].file, right, progress)
@@ -217,12 +231,10 @@ class Publications:
                 receipt = Receipt(Sent.LATER if lapsed else Sent.REFUSED, receipt.detail)
             sent.answers[key] = receipt
             self.run.say("sent", effect=key, answer=receipt.sent, detail=receipt.detail)
-            return receipt.sent is Sent.ACCEPTED
 
         try:
             rights.current()  # one for all, before they go side by side
-            if not step.opens or send(step.artifacts[0]):
-                outside.workers.map(send, step.artifacts[step.opens :])
+            outside.workers.map(send, step.artifacts)
         except ReleaserError as error:
             sent.unauthorized = error
         finally:
@@ -268,6 +280,10 @@ class Publications:
         """Say of every publication that is not finished what it was waiting for."""
         for publication in waiting:
             what, shelf = f"{publication.package} {publication.version}", shelves[publication.id]
+            if gone := self._gone(publication, shelf):
+                self.run.intents.close(Ending(effect(publication, n), "gone", "not shown any more") for n in gone)
+                self._fail(publication, _gone(publication, gone[0], self.run.again))
+                continue
             index = self._visible.get(publication.id, shelf)
             error: ReleaserError
             answers = ((n, self.run.intents.latest(effect(publication, n))) for n in publication.files)
@@ -288,6 +304,12 @@ class Publications:
                 found = "; ".join(dict.fromkeys(s.reason for s in (shelf, index) if isinstance(s, Unobserved)))
                 error = ExternalError("registry-unread", text, object=publication.id, found=found, hint=self.run.again)
             self.run.problem(error)
+
+    def _gone(self, publication: PlannedPublication, shelf: Shelf | Unobserved) -> list[str]:
+        """The files that were done, or accepted long ago, and are not there."""
+        files, intents = shelf.files if isinstance(shelf, Shelf) else {}, self.run.intents
+        absent = {n: effect(publication, n) for n, p in files.items() if p is Presence.ABSENT}
+        return [n for n, key in absent.items() if intents.ended.get(key) == "done" or intents.unseen(key)]
 
 
 class _Rights:
@@ -313,6 +335,24 @@ class _Rights:
             self._registry.discard(right)
 
 
+def setbacks(
+    publication: PlannedPublication, shelf: Shelf | Unobserved, known: Mapping[str, Ending], tag: str
+) -> Iterator[ReleaserError]:
+    """What stands in the way of a publication by the *known* ends of its files' writes, once for each reason."""
+    if isinstance(shelf, Shelf) and is_conflict(shelf):
+        yield _conflict(publication, shelf)
+    told = set[tuple[str, str]]()
+    for name in publication.files:
+        end = known.get(effect(publication, name), Ending("", ""))
+        if (end.result, end.evidence) in told:
+            continue
+        told.add((end.result, end.evidence))
+        if end.result == "gone":
+            yield _gone(publication, name, f"releaser publish {tag}")
+        elif end.result in _REFUSALS:
+            yield _refusal(publication, name, Receipt(_REFUSALS[end.result], end.evidence))
+
+
 def _failed(publication: PlannedPublication, error: ReleaserError) -> Entry:
     return "failed", {"publication": publication.id, "code": error.code, "found": error.found}
 
@@ -325,6 +365,17 @@ def _conflict(publication: PlannedPublication, shelf: Shelf) -> ConflictError:
         found="other bytes",
         wanted="the approved bytes",
         hint="other bytes are public under this version: choose a new version",
+    )
+
+
+def _gone(publication: PlannedPublication, name: str, again: str) -> ConflictError:
+    return ConflictError(
+        "file-gone",
+        f"{publication.registry} took {name} and does not show it",
+        object=f"{publication.package} {publication.version} at {publication.registry}",
+        found="not there, for as long as this waits",
+        wanted="our digest",
+        hint=f"find out who deleted it, and choose a new version; if it is there again: {again}",
     )
 
 

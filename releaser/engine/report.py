@@ -3,24 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from releaser.engine.states import State, is_complete, next_step
 from releaser.engine.view import View
 from releaser.errors import ReleaserError
-from releaser.model.facts import Delivery, DeliveryState, Presence, Shelf, Unobserved
+from releaser.model.facts import Delivery, DeliveryState, Freeze, Presence, Shelf, Unobserved
 from releaser.model.manifest import ASSET, PlannedDelivery, PlannedPublication
 from releaser.model.status import ChannelRow, ProblemRow, Shown, StatusReport
 
 
-def report(view: View, state: State, problems: Sequence[ReleaserError] = ()) -> StatusReport:
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The record that was read: ``where`` it is, how many records there are, the ``option`` that names it, if any."""
+
+    where: str = ""
+    count: int = 0
+    option: str = ""
+
+
+def report(
+    view: View, state: State, problems: Sequence[ReleaserError] = (), records: Records = Records()
+) -> StatusReport:
     """The status document of one look."""
-    manifest = view.manifest
+    manifest, freeze, seen = view.manifest, view.world.freeze, view.world.deliveries.values()
+    step = next_step(
+        state,
+        draft=view.candidate.release.draft,
+        all_frozen=isinstance(freeze, Freeze) and not freeze.tag,
+        damaged=bool(view.world.damage),
+        proposed=any(isinstance(d, Delivery) and d.state is DeliveryState.PROPOSED for d in seen),
+    )
     return StatusReport(
         repository=manifest.repository.name,
         tag=manifest.tag.name,
         version=manifest.version,
         state=state,
-        next=next_step(state, view.candidate.release.draft).format(tag=manifest.tag.name, digest=manifest.digest()),
+        next=step.command.format(tag=manifest.tag.name, digest=manifest.digest(), ledger=records.option),
+        remark=step.remark,
+        ledger=records.where,
+        records=records.count,
         manifest=manifest.digest(),
         release=view.candidate.release.url,
         draft=view.candidate.release.draft,

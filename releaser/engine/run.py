@@ -75,14 +75,7 @@ class Run:
     def require_same(self, view: View) -> None:
         """Raise ConflictError ``manifest-swapped`` when the release is not the one that this run began with."""
         if view.manifest != self.manifest:
-            raise ConflictError(
-                "manifest-swapped",
-                "release.json was replaced while it was being published",
-                object=self.subject.tag,
-                found=view.manifest.digest(),
-                wanted=self.manifest.digest(),
-                hint=f"releaser status {self.subject.tag}",
-            )
+            raise swapped(self.subject.tag, view.manifest.digest(), self.manifest.digest())
 
     def problem(self, error: ReleaserError) -> None:
         """Keep what stands in the way, once."""
@@ -92,6 +85,18 @@ class Run:
     def until(self, seconds: float, look: Callable[[], T | None]) -> T | None:
         """What *look* finds, looking again and again; None when the time is over."""
         return until(self.outside.clock, self.patience.poll, seconds, look)
+
+
+def swapped(tag: str, found: str, wanted: str) -> ConflictError:
+    """What is wrong where release.json has another digest than the one that is being published."""
+    return ConflictError(
+        "manifest-swapped",
+        "release.json was replaced while it was being published",
+        object=tag,
+        found=found,
+        wanted=wanted,
+        hint=f"find out who did it, and put the wanted one back: gh release upload {tag} release.json --clobber",
+    )
 
 
 def until(clock: Clock, poll: float, seconds: float, look: Callable[[], T | None]) -> T | None:

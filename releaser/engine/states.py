@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from releaser.errors import ConflictError, ExternalError, ReleaserError
@@ -12,7 +13,7 @@ from releaser.model.plan import GateRow, Status
 
 
 class State(StrEnum):
-    """Where a release is in its life; each has a next command in `NEXT`."""
+    """Where a release is in its life; each has a next step in `NEXT`."""
 
     UNDRAFTED = "undrafted"
     DRAFTED = "awaiting approval"
@@ -28,28 +29,57 @@ class State(StrEnum):
     NEEDS_HUMAN = "needs human"
 
 
-NEXT: Mapping[State, str] = {
-    State.UNDRAFTED: "releaser assemble {tag} --artifacts DIR, then releaser draft {tag} --artifacts DIR",
-    State.DRAFTED: "releaser approve {tag} --digest {digest}",
-    State.APPROVED: "releaser publish {tag}, in the publish job",
-    State.REJECTED: "choose a new version; a rejection is final for these bytes",
-    State.EXPIRED: "releaser approve {tag} --digest {digest}, by as many as the policy asks for",
-    State.FROZEN: "releaser thaw {tag}, or releaser thaw where every release is frozen; then releaser publish {tag}",
-    State.VOIDED: "delete the draft, then assemble, draft and approve again",
-    State.PUBLISHING: "releaser publish {tag}, in the publish job",
-    State.RELEASED: "nothing: every channel shows the approved bytes",
-    State.PARTIAL: "mend what the refusal names, then releaser publish {tag}",
-    State.BURNED: "choose a new version: a registry takes no file of this one any more",
-    State.NEEDS_HUMAN: "find out whose the other bytes are; choose a new version if a registry has them",
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What to do next: a *command* to type, empty where there is none, and a *remark* about it."""
+
+    command: str
+    remark: str = ""
+
+
+NEXT: Mapping[State, Step] = {
+    State.UNDRAFTED: Step(
+        "releaser assemble {tag} --artifacts DIR && releaser draft {tag} --artifacts DIR", "DIR has the built files"
+    ),
+    State.DRAFTED: Step("releaser approve {tag} --digest {digest}"),
+    State.APPROVED: Step("releaser publish {tag}{ledger}", "in the publish job"),
+    State.REJECTED: Step("releaser plan NEW-TAG", "of a new version: a rejection is final for these bytes"),
+    State.EXPIRED: Step("releaser approve {tag} --digest {digest}", "by as many as the policy asks for"),
+    State.FROZEN: Step("releaser thaw {tag}", "then publish it"),
+    State.VOIDED: Step("gh release delete {tag} --yes", "this draft is void: then assemble, draft and approve again"),
+    State.PUBLISHING: Step("releaser publish {tag}{ledger}", "in the publish job"),
+    State.RELEASED: Step("", "nothing: every channel shows the approved bytes"),
+    State.PARTIAL: Step("releaser publish {tag}{ledger}", "once what the refusal names is mended"),
+    State.BURNED: Step("releaser plan NEW-TAG", "of a new version: a registry takes no file of this one any more"),
+    State.NEEDS_HUMAN: Step(
+        "releaser ledger show {tag}{ledger}",
+        "find out what happened first; where other bytes are public, choose a new version",
+    ),
 }
-_VOIDED_IN_PUBLIC = (
-    "mend what the gate names, then releaser publish {tag}; or choose a new version, for this one is public"
+_VOIDED_IN_PUBLIC = Step(
+    "releaser publish {tag}{ledger}",
+    "once what the gate names is mended; or choose a new version, for this one is public",
 )
+_ALL_FROZEN = Step("releaser thaw", "it lets every release go on; then publish this one")
+_DAMAGED = Step("releaser publish {tag}{ledger}", "once the files of the release that are named are put back")
+_PROPOSED = Step("", "merge what is proposed; every other channel shows the approved bytes")
 
 
-def next_step(state: State, draft: bool) -> str:
-    """What to type or do next, with ``{tag}`` and ``{digest}`` to be filled in. A public release is never redrafted."""
-    return _VOIDED_IN_PUBLIC if state is State.VOIDED and not draft else NEXT[state]
+def next_step(
+    state: State, *, draft: bool = True, all_frozen: bool = False, proposed: bool = False, damaged: bool = False
+) -> Step:
+    """What to do about a release in *state*, with ``{tag}``, ``{digest}`` and ``{ledger}`` to be filled in.
+
+    A public release, which is no *draft*, is never drafted again; *all_frozen* is where every release is held back,
+    *proposed* where a package manager was sent a proposal, *damaged* where a public release lacks files.
+    """
+    if state is State.VOIDED and not draft:
+        return _VOIDED_IN_PUBLIC
+    if state is State.FROZEN and all_frozen:
+        return _ALL_FROZEN
+    if state is State.NEEDS_HUMAN and damaged:
+        return _DAMAGED
+    return _PROPOSED if state is State.RELEASED and proposed else NEXT[state]
 
 
 def derive(
@@ -82,11 +112,9 @@ def derive(
         return State.REJECTED
     if frozen:
         return State.FROZEN
-    if has_begun(shelves):
-        return State.PUBLISHING
     if any(r.name == "approval" and r.status is Status.WAIT for r in rows):
         return State.EXPIRED if expired else State.DRAFTED
-    return State.APPROVED if draft else State.PUBLISHING
+    return State.APPROVED if draft and not has_begun(shelves) else State.PUBLISHING
 
 
 def outlook(state: State, ended: Mapping[str, str], problems: Sequence[ReleaserError] = ()) -> State:
@@ -97,7 +125,8 @@ def outlook(state: State, ended: Mapping[str, str], problems: Sequence[ReleaserE
     results = set(ended.values())
     if state is State.RELEASED:
         return state
-    if "conflict" in results or any(isinstance(p, ConflictError) and p.code != "version-burned" for p in problems):
+    conflicts = (p for p in problems if isinstance(p, ConflictError) and p.code != "version-burned")
+    if results & {"conflict", "gone"} or any(conflicts):
         return State.NEEDS_HUMAN
     if "burned" in results:
         return State.BURNED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from releaser.engine import survey
 from releaser.engine.candidate import Candidate, PolicyReader, Published, ballot, candidate
@@ -11,7 +11,19 @@ from releaser.engine.planner import case_for, plan
 from releaser.engine.ports import Outside
 from releaser.engine.states import State, derive, has_begun, is_complete
 from releaser.model.artifact import Artifact
-from releaser.model.facts import Ballot, Delivery, DeliveryState, Facts, Freeze, Shelf, Source, Tag, Unobserved, World
+from releaser.model.facts import (
+    Ballot,
+    Damage,
+    Delivery,
+    DeliveryState,
+    Facts,
+    Freeze,
+    Shelf,
+    Source,
+    Tag,
+    Unobserved,
+    World,
+)
 from releaser.model.manifest import Manifest
 from releaser.model.plan import GateRow, Plan, Status
 from releaser.model.policy import DEFAULT_PATH
@@ -39,6 +51,10 @@ class View:
     visible: Mapping[str, Shelf | Unobserved]
     delivered: frozenset[str] = frozenset()
 
+    def with_delivered(self, delivered: frozenset[str]) -> View:
+        """The same look where the record has *delivered* as done."""
+        return replace(self, delivered=delivered)
+
     @property
     def manifest(self) -> Manifest:
         return self.candidate.manifest
@@ -54,7 +70,9 @@ class View:
 
     @property
     def state(self) -> State:
-        """The state that this look shows."""
+        """The state that this look shows; damage outranks all else that it shows."""
+        if self.world.damage:
+            return State.NEEDS_HUMAN
         seen = self.world.deliveries
         served = all(self._is_served(d.id, seen.get(d.id, _UNREAD)) for d in self.manifest.downstream)
         draft = self.candidate.release.draft
@@ -101,7 +119,11 @@ class Subject:
 
 
 def look(outside: Outside, subject: Subject, before: Candidate | None = None) -> View:
-    """Read everything: release, policy, votes, registries, indexes, package managers."""
+    """Read everything: release, policy, votes, registries, indexes, package managers.
+
+    A public release that was damaged is shown with its damage. Once a run goes on from what it saw *before*, damage is
+    raised instead: ConflictError ``asset-conflict``, ``asset-extra`` or ``asset-lost``.
+    """
     seen = _candidate(outside, subject, before)
     manifest = seen.manifest
     artifacts: dict[str, Artifact] = {a.name: a for a in manifest.artifacts}
@@ -115,12 +137,16 @@ def look(outside: Outside, subject: Subject, before: Candidate | None = None) ->
         shelves=shelves,
         deliveries=survey.deliveries(outside.dispatchers, outside.workers, manifest.downstream, manifest),
         ballot=ballot(outside, seen, subject.published, begun=has_begun(shelves)),
+        damage=tuple(Damage(e.object, e.message, e.found, e.wanted, e.hint) for e in seen.damage),
     )
     return _view(outside, seen, world, visible, subject)
 
 
 def glance(outside: Outside, subject: Subject, before: Candidate, *, begun: bool) -> View:
-    """Read again only what can void an approval: files, tag, branch, policy, freeze, checks, votes and voters."""
+    """Read again only what can void an approval: files, tag, branch, policy, freeze, checks, votes and voters.
+
+    Raises the first damage of a public release, as `look` does.
+    """
     seen = _candidate(outside, subject, before)
     world = World(
         tag=survey.tag_at(outside.forge, subject.tag),
@@ -132,7 +158,10 @@ def glance(outside: Outside, subject: Subject, before: Candidate, *, begun: bool
 
 
 def _candidate(outside: Outside, subject: Subject, before: Candidate | None) -> Candidate:
-    return candidate(outside, subject.tag, subject.read_policy, subject.registries, subject.policy_path, before)
+    seen = candidate(outside, subject.tag, subject.read_policy, subject.registries, subject.policy_path, before)
+    if before is not None and seen.damage:
+        raise seen.damage[0]
+    return seen
 
 
 def _view(

@@ -21,9 +21,10 @@ from releaser.policy.approval import tally, unfit
 def record_for(seen: Candidate, decision: Decision, digest: str, note: str) -> Approval:
     """The record of a decision about exactly *digest*.
 
-    Raises RefusedError ``approval-stale`` when the draft holds another manifest or was judged by another policy.
+    Raises RefusedError ``approval-stale`` when the release holds another manifest, ``approval-policy-changed`` when it
+    was judged by another policy, and ConflictError for a damaged one; a rejection needs neither policy nor files.
     """
-    tag = seen.manifest.tag.name
+    tag, draft = seen.manifest.tag.name, seen.release.draft
     if digest != seen.digest:
         raise RefusedError(
             "approval-stale",
@@ -40,8 +41,12 @@ def record_for(seen: Candidate, decision: Decision, digest: str, note: str) -> A
             object=seen.manifest.policy.path,
             found=seen.policy_digest,
             wanted=seen.manifest.policy.digest,
-            hint=f"delete the draft, releaser assemble {tag} --artifacts DIR, then draft and approve again",
+            hint=f"delete the draft, releaser assemble {tag} --artifacts DIR, then draft and approve again"
+            if draft
+            else "give the default branch the wanted policy back, or choose a new version: this one is public",
         )
+    if seen.damage and decision is Decision.APPROVE:
+        raise seen.damage[0]
     return Approval(
         repository=seen.manifest.repository.name,
         tag=tag,
@@ -92,7 +97,8 @@ def check(outside: Outside, seen: Candidate, record: Approval, person: Person) -
             object=record.tag,
             found="a rejection",
             wanted="none",
-            hint="a rejection is final: build again, or choose a new version",
+            hint="a rejection is final: "
+            + ("build again, or choose a new version" if seen.release.draft else "choose a new version"),
         )
     return before
 

@@ -29,7 +29,7 @@ _WORDS = {
     "waiting": "{publication}: waiting for {what} at {registry}",
     "visible": "{publication} is visible at {registry}",
     "refused": "{publication}: {reason} ({found})",
-    "stopped": "stopped: {reason} {found}",
+    "stopped": "stopped: {reason} ({found})",
     "delivered": "{downstream}: {detail}",
     "delivery-failed": "{downstream}: {reason}",
     "ledger": "ledger: {records} records at {where}, head {head}",

@@ -17,12 +17,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from releaser.errors import Exit
 
 if TYPE_CHECKING:
-    from releaser.rehearsal.chaos import Moment, Row
+    from releaser.rehearsal.chaos import Mishap, Moment, Row
     from releaser.rehearsal.sample import Sample
     from releaser.rehearsal.server import Call, Fault
     from releaser.rehearsal.world import World
@@ -36,34 +37,45 @@ _AGAIN = {
     Exit.OUTSIDE: "something outside failed",
 }
 
+_RACER = re.compile(r"^run (\d+), attempt 1\b")
+"""How a publish job that has rivals is called in the ledger."""
+
 
 class Operator:
     """Runs commands as everyone who takes part in *project*. A context manager.
 
-    With *moments* or *faults* it is patient: a command that was killed or has failed is run again. *racers* is how
-    many publish jobs are started at once.
+    With *moments* or *mishaps* it is patient: a command that was killed or has failed is run again. *racers* is how
+    many publish jobs are started at once. The commands' temporary files are in *room*, where a killed one leaves them.
     """
 
     def __init__(
-        self, world: World, project: Sample, moments: Sequence[Moment], faults: Sequence[Fault], racers: int
+        self,
+        world: World,
+        project: Sample,
+        moments: Sequence[Moment],
+        mishaps: Sequence[Mishap],
+        racers: int,
+        room: Path,
     ) -> None:
         from releaser.rehearsal.chaos import Reaper
 
         self._world = world
         self._project = project
         self._racers = racers
-        self._patient = bool(moments or faults or racers > 1)
+        self._raced = False
+        self._room = room
+        self._patient = bool(moments or mishaps or racers > 1)
         self._tries = TRIES + len(moments)
         self._who = ""
+        self._last: tuple[Mapping[str, str], Sequence[str]] = ({}, ())
         self._reaper = Reaper(world.journal, moments, self._killed)
-        self._left = list(moments)
-        self._faults = list(faults)
+        self._faults = [(mishap, mishap.fault()) for mishap in mishaps]
         self._opened = ExitStack()
 
     def __enter__(self) -> Self:
         self._opened.enter_context(self._reaper)
         self._world.faults.watch = self._failed
-        for fault in self._faults:
+        for _, fault in self._faults:
             self._world.faults.add(fault)
         return self
 
@@ -72,6 +84,7 @@ class Operator:
 
     def run(self, who: str, environment: Mapping[str, str], *arguments: str) -> int:
         """The exit code of the command's last run."""
+        self._last = environment, arguments
         code = self._once(who, environment, arguments)
         for _ in range(self._tries):
             if not self._patient or code not in (-signal.SIGKILL, *_AGAIN):
@@ -84,6 +97,7 @@ class Operator:
 
     def publish(self, environment: Mapping[str, str], *arguments: str) -> int:
         """As `run` for the publish job; where there is to be a race, several of them at once come first."""
+        self._last = environment, arguments
         if self._racers > 1:
             say(f"\n[{self._racers} publish jobs at once] $ releaser {shlex.join(arguments)}")
             codes = self._race(environment, arguments)
@@ -107,16 +121,16 @@ class Operator:
         keep = {k: v for k, v in os.environ.items() if not k.startswith(real)}
         command = [sys.executable, "-m", "releaser", *arguments]
         folder, errors = self._project.checkout, subprocess.STDOUT if output else None
-        return subprocess.Popen(
-            command, cwd=folder, env={**keep, **environment}, stdout=output, stderr=errors, text=True
-        )
+        given = {**keep, **environment, "TMPDIR": str(self._room)}
+        return subprocess.Popen(command, cwd=folder, env=given, stdout=output, stderr=errors, text=True)
 
     def _race(self, environment: Mapping[str, str], arguments: Sequence[str]) -> Sequence[int]:
         """How publish jobs that were started together ended, each as a run of its own."""
-        self._who = "publish jobs"
-        names = [f"publish job {number + 1}" for number in range(self._racers)]
+        self._who = "publish jobs that still ran"
+        self._raced = True
         jobs = []
-        for number, name in enumerate(names, 1):
+        for number in range(1, self._racers + 1):
+            name = f"publish job {number}"
             own = {**environment, "GITHUB_RUN_ID": str(number)}
             child = self._reaper.start(partial(self._launch, own, arguments, subprocess.PIPE))
             said: list[str] = []
@@ -135,21 +149,34 @@ class Operator:
     # What goes wrong
 
     def _killed(self, moment: Moment, call: Call) -> None:
-        self._left.remove(moment)
-        were = "were" if self._who.endswith("s") else "was"
-        say(f"\n--- the {self._who} {were} killed {moment.told(call)}; nobody was told. It is run again.")
+        were, next_ = ("were", "One") if self._who.startswith("publish jobs") else ("was", "It")
+        say(f"\n--- the {self._who} {were} killed {moment.told(call)}; nobody was told. {next_} is run again.")
 
     def _failed(self, fault: Fault, call: Call) -> None:
-        from releaser.rehearsal.chaos import STEPS, TROUBLES
+        mishap = next(mishap for mishap, own in self._faults if own is fault)
+        say(f"--- {mishap.told(call)}")
 
-        trouble = TROUBLES[fault.operation.partition("@")[0]]
-        step = next(step for step in STEPS.values() if step.has(call))
-        about = f" ({call.about})" if call.about else ""
-        say(f"--- {trouble.name} at {step.name}{about}: {trouble.about}")
+    def calm(self) -> Mapping[str, str]:
+        """Let nothing go wrong any more; what was asked for and has not happened, as it was asked for, and why."""
+        found = {f"--crash-at {moment}": self._why(moment) for moment in self._reaper.left}
+        for mishap, fault in self._faults:
+            if fault.times:
+                found[f"--fault {mishap}"] = self._why(mishap.moment)
+                fault.times = 0
+        if self._racers > 1 and not self._raced:
+            found[f"--race {self._racers}"] = "the release came to no publish job"
+        return found
+
+    def _why(self, moment: Moment) -> str:
+        """Why nothing happened at a moment."""
+        came = sum(moment.step.has(call) for call in self._world.journal.calls())
+        if came >= moment.nth:
+            return f"whoever sent the request {moment.step.name}:{moment.nth} was killed by then"
+        return f"the release made {came or 'no'} {moment.step.name} request{'s' * (came != 1)}"
 
     # The end
 
-    def verdict(self, environment: Mapping[str, str], *arguments: str) -> int:
+    def verdict(self) -> int:
         """What the ledger says and what the servers counted of a finished release, and that to run its last command
         once more does nothing; Exit.BUG where that does not hold."""
         from releaser.engine.ledger import verify
@@ -159,8 +186,6 @@ class Operator:
         from releaser.model.manifest import ASSET, Manifest
         from releaser.rehearsal.chaos import account
 
-        for moment in self._left:
-            say(f"--- nobody was killed at {moment}: the release did not come to it")
         project = self._project
         where, lines = Wiring(LineReporter(), project.job["GITHUB_REPOSITORY"], project.job).records(
             "forge", project.tag
@@ -168,7 +193,7 @@ class Operator:
         records = list(verify(lines, where))
         out = console()
         out.print(f"\nWhat the ledger says: {len(records)} records at {where}, unbroken", style="bold")
-        for line in _story(records):
+        for line in story(records):
             out.print(f"  {line}", markup=False, highlight=False)
 
         manifest = Manifest.parse((project.artifacts / ASSET).read_bytes(), ASSET)
@@ -181,6 +206,7 @@ class Operator:
             out.print(f"  {mark}  {row.step:<13}{times:<9}{row.what}", style=style, markup=False, highlight=False)
 
         before = self._world.journal.writes()
+        environment, arguments = self._last
         again = self._launch(environment, arguments, subprocess.PIPE)
         said = again.communicate()[0]
         writes = len(self._world.journal.writes()) - len(before)
@@ -216,29 +242,34 @@ def _meaning(code: int, why: str) -> str:
     return f", {why}" if why else ""
 
 
-def _story(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def story(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The runs, and every effect that was not sent, accepted and seen by one and the same of them."""
-    run, sent, ends = 0, dict[str, list[tuple[int, str]]](), dict[str, tuple[str, int]]()
+    run, sent, ends = 0, dict[str, list[tuple[str, int]]](), dict[str, tuple[str, int]]()
     for record in records:
         kind, body = record["kind"], record["body"]
         if kind == "run":
             run = body["epoch"]
-            yield f"run {run}: {body['by']}"
+            by = _RACER.sub(r"publish job \1", body["by"])
+            yield f"run {run}: {by}"
         elif kind == "intent":
-            sent.setdefault(body["effect"], []).append((run, "no answer"))
+            sent.setdefault(body["effect"], []).append(("no answer for", run))
         elif kind == "answer":
-            sent[body["effect"]][-1] = run, body["result"]
+            sent[body["effect"]][-1] = f"{body['result']} for", run
         elif kind == "outcome":
             ends[body["effect"]] = body["result"], run
+            if body["result"] == "unsent":
+                sent[body["effect"]][-1] = "not sent by", run
     plain = 0
     for effect, tries in sent.items():
         result, seen = ends.get(effect, ("", 0))
-        if tries == [(seen, "accepted")]:
+        if tries == [("accepted for", seen)]:
             plain += 1
         else:
-            story = ", ".join(f"{heard} for run {number}" for number, heard in tries)
-            yield f"{effect}: {story}; {f'{result}, as run {seen} saw' if seen else 'open'}"
-    yield f"{plain} effects{' more' if plain < len(sent) else ''}: sent, accepted and seen by one run"
+            heard = ", ".join(f"{answer} run {number}" for answer, number in tries)
+            yield f"{effect}: {heard}; {f'{result}, as run {seen} saw' if seen else 'open'}"
+    if plain:
+        more = " more" if plain < len(sent) else ""
+        yield f"{plain} effect{'s' * (plain > 1)}{more}: sent, accepted and seen by one run"
 
 
 def _repeat(stream: IO[str], prefix: str, said: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 
 
 def tag(parser: argparse.ArgumentParser, *, optional: str = "") -> None:
@@ -53,6 +54,11 @@ def ledger(parser: argparse.ArgumentParser) -> None:
         help="where the record is kept: FILE, sqlite:FILE, postgresql:ADDRESS, or forge for a ref of the repository "
         "(default: forge in a job, else a file below XDG_STATE_HOME)",
     )
+
+
+def again(options: argparse.Namespace) -> str:
+    """The option that names the ledger, as it was given, for the next command; empty where it was not."""
+    return f" --ledger {shlex.quote(options.ledger)}" if options.ledger else ""
 
 
 def checkout(parser: argparse.ArgumentParser) -> None:

@@ -160,6 +160,9 @@ def status_text(report: StatusReport, out: Console) -> None:
     out.print(Text(f"{shown(report.repository)}  {shown(report.tag)}  {report.state.upper()}", style="bold"))
     how = "draft" if report.draft else "public"
     out.print(Text(f"{shown(report.release)}  {how}  {report.manifest}, put there by {shown(report.assembled_by)}"))
+    if report.ledger:
+        many = f"{report.records} record{'' if report.records == 1 else 's'}" if report.records else "nothing on record"
+        out.print(Text(f"ledger {shown(report.ledger)}, {many}"))
     out.print()
     channels = (*report.publications, *report.downstream)
     if channels:
@@ -171,7 +174,18 @@ def status_text(report: StatusReport, out: Console) -> None:
             out.print(Text(shown(f"{gate.name}: {gate.reason}{found}")))
     for problem in report.problems:
         out.print(Text(shown(f"{problem.message} ({problem.found or problem.object}) [{problem.code}]")))
-    out.print(Text(f"next: {shown(report.next)}"))
+        if problem.hint:
+            out.print(Text(shown(f"  {problem.hint}")))
+    for line in next_text(report.next, report.remark):
+        out.print(Text(line))
+
+
+def next_text(command: str, remark: str) -> Iterator[str]:
+    """What to do next: the command on a line of its own, so that it can be copied, and what is said of it below."""
+    lead = "next: "
+    for words in filter(None, (command, remark)):
+        yield lead + shown(words)
+        lead = "      "
 
 
 def plan_markdown(plan: Plan) -> str:
@@ -217,7 +231,7 @@ def status_markdown(report: StatusReport) -> str:
             ("code", "message", "object", "found", "wanted", "next"),
             ((p.code, p.message, p.object, p.found, p.wanted, p.hint) for p in report.problems),
         )
-    return "\n".join([*lines, "", f"Next: {cell(report.next)}"])
+    return "\n".join([*lines, "", f"Next: {', '.join(map(cell, filter(None, (report.next, report.remark))))}"])
 
 
 def error_text(error: ReleaserError) -> str:

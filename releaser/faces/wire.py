@@ -23,10 +23,10 @@ from releaser.adapters.npm import Npm
 from releaser.adapters.oidc import REQUEST_URL, ActionsIdentity, ambient
 from releaser.adapters.pypi import PyPI
 from releaser.adapters.scoop import Scoop
-from releaser.adapters.store_file import FileStore
+from releaser.adapters.store_file import FileStore, read_file
 from releaser.adapters.tap_item import TapItem
 from releaser.engine.clock import ForgeClock
-from releaser.engine.ledger import Ledger
+from releaser.engine.ledger import Ledger, verify, whole
 from releaser.engine.ports import Dispatcher, Forge, Identity, Outside, Registry, Reporter, Store, Tap
 from releaser.errors import ConfigError
 from releaser.model.policy import KindSettings, Policy
@@ -47,6 +47,8 @@ def _registries(endpoints: Endpoints, client: Client) -> dict[str, Registry]:
     }
 
 
+_PLACES = {"forge": "forge", "sqlite": "sqlite:FILE", "postgresql": "postgresql:", "postgres": "postgresql:"}
+"""How the places of ledgers that are no plain files are written, by the word that names them."""
 _TAP_ITEMS: tuple[type[TapItem[Any]], ...] = (HomebrewFormula, HomebrewCask, Scoop)
 
 
@@ -176,7 +178,7 @@ class Wiring:
         """The ledger of the release of *tag* for a run of this process, at *where* or at its usual place."""
         with self._store(where, tag) as store:
             clock = ForgeClock(self.forge, SystemClock())
-            ledger = Ledger(store, clock, self._holder, f"{self.repository.lower()} {tag}")
+            ledger = Ledger(store, clock, self._holder, self._release(tag))
             try:
                 yield ledger
             finally:
@@ -184,21 +186,28 @@ class Wiring:
                     self.reporter.say("ledger", where=ledger.where, records=ledger.length, head=ledger.head)
 
     def records(self, where: str | None, tag: str) -> tuple[str, Sequence[bytes]]:
-        """Where the ledger of *tag* is, and its lines, for reading: none where there is none, and nothing is made."""
+        """Where the ledger of *tag* is, and its lines, for reading: none where there is none, and nothing is made.
+
+        Raises ConfigError, as `verify` does, for a ledger that does not hold or is that of another release.
+        """
         kind, place = self._place(where, tag)
-        with _readable(place):
-            if kind == "file":
-                if not Path(place).exists():
-                    return place, ()
-                with Path(place).open("rb") as file:
-                    return place, file.readlines()
-        with self._store(where, tag, reading=True) as store:
-            return store.name, store.read()
+        if kind == "file":
+            name, lines = place, read_file(Path(place))
+        else:
+            with self._store(where, tag, reading=True) as store:
+                name, lines = store.name, store.read()
+        for _ in verify(whole(lines)[0], name, self._release(tag)):
+            pass
+        return name, lines
+
+    def _release(self, tag: str) -> str:
+        """What a ledger is about: repository and tag, or the tag alone where the repository is not known."""
+        return f"{self.repository.lower()} {tag}" if self.repository else tag
 
     @contextmanager
     def _store(self, where: str | None, tag: str, *, reading: bool = False) -> Iterator[Store]:
         kind, place = self._place(where, tag)
-        release = f"{self.repository.lower()} {tag}"
+        release = self._release(tag)
         if kind != "file":
             self._require_repository()
             if not tag.isprintable():  # a byte that is no UTF-8 is a lone half of a character here
@@ -231,7 +240,7 @@ class Wiring:
 
     def _place(self, where: str | None, tag: str) -> tuple[str, str]:
         """The kind of store, and its place: as given, else the forge in a job, and a file elsewhere (T58)."""
-        if where is None and self.environ.get("GITHUB_ACTIONS") == "true":
+        if not where and self.environ.get("GITHUB_ACTIONS") == "true":
             where = "forge"
         kind, colon, place = (where or "").partition(":")
         if where == "forge":
@@ -249,6 +258,15 @@ class Wiring:
                 wanted="FILE, sqlite:FILE, postgresql:ADDRESS or forge",
                 hint="write ./ before the name of a file that has a colon in it",
             )
+        if not colon and (meant := _PLACES.get(kind.lower())):
+            raise ConfigError(
+                "ledger-kind-unknown",
+                "this is the name of a kind of place, not of a ledger",
+                object="--ledger",
+                found=kind,
+                wanted=meant,
+                hint=f"write {meant}, or ./{kind} for a file of that name",
+            )
         if where:
             return "file", where
         state = self.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
@@ -262,21 +280,6 @@ class Wiring:
         run, attempt = given.get("GITHUB_RUN_ID"), given.get("GITHUB_RUN_ATTEMPT", "1")
         name = f"run {run}, attempt {attempt}" if run else f"process {os.getpid()}"
         return f"{name} ({secrets.token_hex(4)})"
-
-
-@contextmanager
-def _readable(place: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(
-            "ledger-unreadable",
-            "the ledger cannot be read",
-            object=place,
-            found=error.strerror or str(error),
-            wanted="a ledger file",
-            hint="name what `releaser publish --ledger` was given",
-        ) from error
 
 
 def _host(url: str) -> str:

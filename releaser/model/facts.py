@@ -155,6 +155,17 @@ class Freeze:
 
 
 @dataclass(frozen=True, slots=True)
+class Damage:
+    """A file of a public release that is not as its manifest lists it, and how to mend that."""
+
+    file: str
+    reason: str
+    found: str
+    wanted: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """What the outside shows. Shelves are keyed by publication id, deliveries by downstream id."""
 
@@ -164,6 +175,7 @@ class World:
     shelves: Mapping[str, Shelf | Unobserved] = field(default_factory=dict)
     deliveries: Mapping[str, Delivery | Unobserved] = field(default_factory=dict)
     ballot: Ballot | Unobserved = Unobserved("not asked for")
+    damage: tuple[Damage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,13 @@ class Run(Document):
     """A run took the release over; what follows was recorded by it. ``epoch`` counts them from 1.
 
     ``by`` names the run and is like no other's, ``release`` what it publishes (repository and tag, empty where that was
-    not said); ``dropped`` is the torn line that it found at the end.
+    not said), ``manifest`` the digest of its manifest; ``dropped`` is the torn line that it found at the end.
     """
 
     epoch: int = Field(ge=1)
     by: str
     release: str = ""
+    manifest: str = ""
     dropped: str = ""
 
 
@@ -42,10 +43,10 @@ class Answer(Document):
 
 
 class Outcome(Document):
-    """The end of an effect; for ``done``, ``evidence`` is what was read back."""
+    """The end of an effect; for ``done``, ``evidence`` is what was read back. ``gone`` was done and is not there."""
 
     effect: str
-    result: Literal["done", "conflict", "absent", "unsent", "refused", "burned", "later", "unknown"]
+    result: Literal["done", "conflict", "gone", "absent", "unsent", "refused", "burned", "later", "unknown"]
     evidence: str
 
 

@@ -49,7 +49,10 @@ class ProblemRow(Document):
 
 
 class StatusReport(Document):
-    """The state of one release and the next command to type."""
+    """The state of one release, ``next`` as the command to type (empty where there is none) and a ``remark`` about it.
+
+    ``ledger`` is where its record is kept, of so many ``records``; empty where none was read.
+    """
 
     schema_: Literal["releaser.status/v1"] = Field(default="releaser.status/v1", alias="schema")
     repository: str
@@ -57,6 +60,9 @@ class StatusReport(Document):
     version: str
     state: str
     next: str
+    remark: str = ""
+    ledger: str = ""
+    records: int = 0
     manifest: str
     release: str
     draft: bool

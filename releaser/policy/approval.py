@@ -104,14 +104,14 @@ def approval_row(rule: ApprovalRule, ballot: Ballot, manifest: Manifest) -> Gate
             "the policy was changed after this release was assembled",
             found=ballot.policy,
             wanted=manifest.policy.digest,
-            hint=f"delete the draft; releaser assemble {manifest.tag.name} --artifacts DIR; draft and approve again",
+            hint="put the old policy back; or, while it is a draft, delete it, assemble, draft and approve again",
         )
     if count.rejected:
         return row.fail(
             f"rejected by {', '.join(count.rejected)}",
             found="a rejection",
             wanted="none",
-            hint="a rejection is final for these bytes: build again, or choose a new version",
+            hint="a rejection is final for these bytes: choose a new version",
         )
     if count.doubtful:
         return row.wait(

@@ -11,7 +11,12 @@ from releaser.policy.case import Case, Row
 
 
 def world(case: Case) -> Iterator[GateRow]:
-    """Let through a release whose names are free, or taken by exactly our bytes, at every registry."""
+    """Let through a release whose names are free, or taken by exactly our bytes, at every registry.
+
+    Once public on the forge, it has to hold exactly its files there too.
+    """
+    for damage in case.facts.world.damage:
+        yield Row("world", damage.file).fail(damage.reason, found=damage.found, wanted=damage.wanted, hint=damage.hint)
     if not case.publications:
         yield Row("world", case.shown).skip("this release goes to no registry")
     for publication in case.publications:

@@ -7,6 +7,7 @@ what happened, whatever a killed process knew of it.
 from __future__ import annotations
 
 import re
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -59,7 +60,10 @@ class Moment:
 
     def told(self, call: Call) -> str:
         """In words, when it was."""
-        return f"right {'before' if self.before else 'after'} {self.step.told(call)}"
+        if not self.before and call.status < 300:
+            return f"right after {self.step.told(call)}"
+        request = f"a {self.step.name} request" + (f" ({call.about})" if call.about else "")
+        return f"right before {request} was handled" if self.before else f"right after {request} failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,26 @@ class Trouble:
         return Fault(
             name, self.kind, self.status, self.delay, 1, moment.nth - 1, dict(self.headers), matches=moment.step.has
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Mishap:
+    """A trouble at the *nth* request of a step."""
+
+    trouble: Trouble
+    moment: Moment
+
+    def __str__(self) -> str:
+        return f"{self.trouble.name}@{self.moment}"
+
+    def fault(self) -> Fault:
+        """What makes it happen, once."""
+        return self.trouble.at(self.moment)
+
+    def told(self, call: Call) -> str:
+        """In words, what happened to *call*."""
+        about = f" ({call.about})" if call.about else ""
+        return f"{self.trouble.name} at {self.moment}{about}: {self.trouble.about}"
 
 
 _APPROVAL = r" approval-"
@@ -127,19 +151,25 @@ def moment(text: str) -> Moment:
     name, *rest = text.split(":")
     step = _known(name, STEPS, "step")
     when = rest.pop() if rest and rest[-1] in ("before", "after") else "after"
-    count = rest.pop(0) if rest else "1"
-    if rest or not re.fullmatch(r"[1-9]\d{0,3}", count):
-        raise ValueError(f"{text!r} is not of the form STEP, STEP:N or STEP:N:before")
-    return Moment(step, int(count), when == "before")
+    return Moment(step, _number(text, rest, "STEP, STEP:N or STEP:N:before"), when == "before")
 
 
-def fault(text: str) -> Fault:
+def mishap(text: str) -> Mishap:
     """``NAME@STEP[:N]``; raises ValueError with what there is instead."""
-    name, at, where = text.partition("@")
+    name, _, where = text.partition("@")
     trouble = _known(name, TROUBLES, "fault")
-    if not at or "before" in where or "after" in where:
-        raise ValueError(f"{text!r} is not of the form NAME@STEP or NAME@STEP:N")
-    return trouble.at(moment(where))
+    form = "NAME@STEP or NAME@STEP:N"
+    if not where:
+        raise ValueError(f"{text!r} is not of the form {form}")
+    step, *rest = where.split(":")
+    return Mishap(trouble, Moment(_known(step, STEPS, "step"), _number(text, rest, form)))
+
+
+def _number(text: str, rest: Sequence[str], form: str) -> int:
+    """N, which is all that is left of *text*, or 1."""
+    if len(rest) > 1 or not re.fullmatch(r"[1-9]\d{0,3}", count := "".join(rest) or "1"):
+        raise ValueError(f"{text!r} is not of the form {form}, with N from 1 to 9999")
+    return int(count)
 
 
 _T = TypeVar("_T")
@@ -148,9 +178,9 @@ _T = TypeVar("_T")
 def _known(name: str, table: Mapping[str, _T], kind: str) -> _T:
     if name in table:
         return table[name]
-    near = get_close_matches(name, table, 1)
-    meant = f", did you mean {near[0]}?" if near else ""
-    raise ValueError(f"no {kind} is called {name!r}{meant} There are: {', '.join(table)}")
+    near = get_close_matches(name, table, 1, cutoff=0.5)
+    meant = f", did you mean {near[0]}? There are: " if near else "; there are: "
+    raise ValueError(f"no {kind} is called {name!r}{meant}{', '.join(table)}")
 
 
 class Child(Protocol):
@@ -166,8 +196,9 @@ C = TypeVar("C", bound=Child)
 class Reaper:
     """Kills all running commands (SIGKILL) at each of *moments*, once: the request's answer finds nobody.
 
-    *tell* is called then. A context manager: requests are counted while it is open, and what still runs at its end
-    is killed too.
+    *tell* is called then. A moment at which nothing runs, as when the sender of its request was killed before, does
+    not come again. A context manager: requests are counted while it is open, and what still runs at its end is killed
+    too.
     """
 
     def __init__(
@@ -188,6 +219,11 @@ class Reaper:
         self._journal.arriving = self._journal.watch = lambda _: None
         self._kill()
 
+    @property
+    def left(self) -> Sequence[Moment]:
+        """The moments at which nothing was killed."""
+        return list(self._left)
+
     def start(self, launch: Callable[[], C]) -> C:
         """A command on its way, which can be killed from its first request on."""
         with self._lock:
@@ -199,23 +235,24 @@ class Reaper:
         """The exit code of a command that was started here."""
         code = child.wait()
         with self._lock:
-            self._children.remove(child)
+            self._children = [other for other in self._children if other is not child]
         return code
 
     def _see(self, call: Call, *, before: bool) -> None:
         with self._lock:
             for moment in [m for m in self._left if m.before == before and m.step.has(call)]:
                 self._left[moment] -= 1
-                if not self._left[moment] and self._children:
+                if not self._left[moment] and self._kill():
                     del self._left[moment]
-                    self._kill()
                     self._tell(moment, call)
 
-    def _kill(self) -> None:
+    def _kill(self) -> bool:
+        """Whether anything was still running."""
         for child in self._children:
             child.kill()
-        for child in self._children:
-            child.wait()
+        codes = [child.wait() for child in self._children]
+        self._children = []
+        return -signal.SIGKILL in codes
 
 
 @dataclass(frozen=True, slots=True)

@@ -280,7 +280,7 @@ class BareRepository:
 
     def write_tree(self, base: str | None, changes: Sequence[tuple[str, str, str | None]]) -> str:
         """*base* with every (path, mode, blob SHA) put in, or taken out when the SHA is None."""
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=self.path) as folder:
             env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
             self.run("read-tree", *([base] if base else ["--empty"]), env=env)
             lines = [f"{mode if sha else '0'} {sha or '0' * 40}\t{path}\0" for path, mode, sha in changes]

@@ -125,6 +125,9 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     matches: Callable[[Call], bool] | None = None
 
+    def is_about(self, call: Call) -> bool:
+        return self.matches(call) if self.matches else self.operation == call.operation
+
 
 class Faults:
     """The faults still to happen, shared by all services of a world. ``watch`` is told of each as it happens."""
@@ -139,21 +142,17 @@ class Faults:
             self._pending.append(fault)
 
     def take(self, call: Call) -> Fault | None:
-        """The next fault for *call*, counted down; None when nothing is wrong."""
+        """The first fault for *call*, counted down; None when nothing is wrong. All faults count the call."""
         with self._lock:
-            fault = next((f for f in self._pending if f.times > 0 and self._hits(f, call)), None)
+            meant = [f for f in self._pending if f.times and f.is_about(call)]
+            fault = next((f for f in meant if not f.skip), None)
+            for other in meant:
+                other.skip -= other.skip > 0
             if fault is not None:
                 fault.times -= 1
         if fault is not None:
             self.watch(fault, call)
         return fault
-
-    @staticmethod
-    def _hits(fault: Fault, call: Call) -> bool:
-        if not (fault.matches(call) if fault.matches else fault.operation == call.operation):
-            return False
-        fault.skip -= 1
-        return fault.skip < 0
 
 
 class Journal:
@@ -301,7 +300,7 @@ class Service:
         fault = self.faults.take(call)
         if fault is None:
             return (self._handle(found, request),) * 2
-        if fault.kind in ("late", "lose"):
+        if fault.kind == "late":
             request.hang_up()
         if fault.delay:
             time.sleep(fault.delay)

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
+import signal
 import stat
+import subprocess
+import sys
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
 
-from releaser.adapters.local import SystemClock, TemporaryScratch, ThreadWorkers
+from releaser.adapters.local import SystemClock, TemporaryScratch, ThreadWorkers, private_folder
 from releaser.engine.ports import Asset, Fetched, RepositoryFacts
 from releaser.errors import ExternalError
 from releaser.model.manifest import Person
@@ -118,8 +124,111 @@ def test_nothing_is_left_when_the_run_ends(world: World, asset: Asset) -> None:
         file = scratch.fetch(asset).file
         folder = file.parent.parent
         scratch.read(asset, len(DATA))
-        assert sorted(folder.iterdir()) == [file.parent]
+        assert [path for path in folder.iterdir() if path.is_dir()] == [file.parent]
     assert not folder.exists()
+
+
+@pytest.fixture
+def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files go."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+HOLD = """
+import sys
+from releaser.adapters.local import private_folder
+with private_folder() as folder:
+    (folder / "4711").mkdir()
+    (folder / "4711" / "cog.whl").write_bytes(b"private")
+    (folder / "out").symlink_to(sys.argv[1])
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def holder(room: Path, target: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A process that holds a private folder, in which there is a link to *target*; it is killed in the end."""
+    environ = {"TMPDIR": str(room), "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", HOLD, str(target)]
+    with subprocess.Popen(command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process, Path(process.stdout.readline().strip())
+        process.kill()
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_and_what_a_living_one_holds_is_not(
+    room: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    mine = tmp_path_factory.mktemp("mine") / "file"
+    mine.write_text("kept")
+    with holder(room, mine.parent) as (_, living), holder(room, mine) as (killed, left):
+        killed.kill()
+        assert killed.wait() == -signal.SIGKILL
+        assert (left / "4711" / "cog.whl").exists()
+        with private_folder("rehearsal-") as own:
+            assert sorted(room.iterdir()) == sorted([living, own])
+            assert (living / "4711" / "cog.whl").exists()
+    assert mine.read_text() == "kept"
+    assert sorted(room.iterdir()) == [living]
+    with private_folder() as own:
+        assert list(room.iterdir()) == [own]
+
+
+def leftover(folder: Path, mode: int = 0o700) -> Path:
+    """What a killed process leaves."""
+    folder.mkdir(mode)
+    folder.chmod(mode)
+    (folder / ".releaser-lock").touch()
+    return folder
+
+
+def test_only_what_is_ours_is_removed(room: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    kept = [
+        leftover(room / "other-12345678"),
+        leftover(room / "releaser-open", mode=0o755),
+        room / "releaser-projects",
+        room / "releaser-link",
+        room / "releaser-file",
+        room / "releaser-linked-lock",
+    ]
+    kept[2].mkdir(mode=0o700)
+    kept[3].symlink_to(leftover(outside / "releaser-elsewhere"))
+    kept[4].touch(mode=0o600)
+    kept[5].mkdir(mode=0o700)
+    (kept[5] / ".releaser-lock").symlink_to(outside / "releaser-elsewhere" / ".releaser-lock")
+    gone = leftover(room / "releaser-12345678")
+    with private_folder():
+        assert not gone.exists()
+    assert sorted(room.iterdir()) == sorted(kept)
+    assert (outside / "releaser-elsewhere" / ".releaser-lock").exists()
+
+
+def test_what_another_user_left_is_not_touched(room: Path) -> None:
+    if os.geteuid():
+        pytest.skip("only the superuser can give a folder away")
+    foreign = leftover(room / "releaser-12345678")
+    os.chown(foreign, 12345, -1)
+    with private_folder():
+        assert foreign.exists()
+
+
+def test_two_that_clean_up_at_once_do_not_take_each_others_place(room: Path) -> None:
+    for number in range(20):
+        leftover(room / f"releaser-{number:08}")
+    gate = threading.Barrier(8, timeout=20)
+
+    def work(_: int) -> bool:
+        gate.wait()
+        with private_folder() as folder:
+            (folder / "file").touch()
+            gate.wait()
+            return (folder / "file").exists()
+
+    assert all(ThreadWorkers(8).map(work, range(8)))
+    assert list(room.iterdir()) == []
 
 
 def test_two_runs_have_two_places(world: World, asset: Asset) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from releaser.adapters.store_file import FileStore
+from releaser.adapters.store_file import PLACE, FileStore, read_file
 from releaser.errors import ConfigError, Exit, WaitingError
 from tests.adapters.disks import file_size_limit, impossible, small_disk
 
@@ -125,17 +125,81 @@ def test_where_it_cannot_be_written_nothing_may_be_sent(impossible: Path) -> Non
     assert caught.value.hint.startswith("give --ledger")
 
 
-@pytest.mark.parametrize("left", [1, 20, -1], ids=["one byte of it", "a part", "all but the line end"])
-def test_a_torn_line_is_shown_and_then_cut_off(path: Path, left: int) -> None:
-    torn = (SECOND + THIRD)[: len(SECOND) + left] if left > 0 else (SECOND + THIRD)[:left]
+TORN = pytest.mark.parametrize(
+    "torn", [THIRD[:1], THIRD[:20], THIRD[:-1]], ids=["one byte of it", "a part", "all but the line end"]
+)
+
+
+def torn_at(path: Path, torn: bytes) -> None:
+    """Put two lines and a part of a third there."""
     path.parent.mkdir(parents=True)
-    path.write_bytes(FIRST + torn)
+    path.write_bytes(FIRST + SECOND + torn)
+
+
+@TORN
+def test_a_torn_line_is_shown_and_cut_off_where_it_is_not_counted(path: Path, torn: bytes) -> None:
+    torn_at(path, torn)
     with FileStore(path) as store:
-        assert store.read() == [FIRST, SECOND, torn[len(SECOND) :]]
-        assert not store.extend(3, [THIRD])
+        assert store.read() == [FIRST, SECOND, torn]
+        for elsewhere in (0, 1, 4):
+            assert not store.extend(elsewhere, [THIRD])
+        assert path.read_bytes() == FIRST + SECOND + torn
         assert store.extend(2, [THIRD])
         assert store.extend(3, [FIRST])
     assert path.read_bytes() == FIRST + SECOND + THIRD + FIRST
+
+
+@TORN
+def test_a_line_without_its_end_is_given_one_where_it_is_counted(path: Path, torn: bytes) -> None:
+    torn_at(path, torn)
+    with FileStore(path) as store:
+        assert store.extend(3, [FIRST])
+        assert store.extend(4, [SECOND])
+        assert store.read() == [FIRST, SECOND, torn + b"\n", FIRST, SECOND]
+    assert path.read_bytes() == FIRST + SECOND + torn + b"\n" + FIRST + SECOND
+
+
+def test_a_crash_leaves_a_line_that_is_given_its_end(path: Path) -> None:
+    """Wherever in the write the disk is full, and wherever the process dies: it is never less than it was."""
+    torn_at(path, THIRD[:-1])
+    before = path.read_bytes()
+    for room in range(1 + len(FIRST)):
+        with FileStore(path) as store, file_size_limit(len(before) + room), pytest.raises(ConfigError):
+            store.extend(3, [FIRST])
+        assert path.read_bytes() == before
+    for written in range(1 + len(FIRST)):
+        path.write_bytes(before + (b"\n" + FIRST)[:written])
+        with FileStore(path) as store:
+            found = store.read()
+            assert b"".join(found[:3]) in (before, before + b"\n")
+            assert store.extend(3, [SECOND])
+        assert path.read_bytes() == before + b"\n" + SECOND
+
+
+def test_a_line_without_its_end_that_was_changed_shows(path: Path) -> None:
+    torn_at(path, THIRD[:-1])
+    with FileStore(path) as store:
+        before = path.stat()
+        edited(path)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        changed = path.read_bytes()
+        assert not store.extend(3, [FIRST])
+        assert path.read_bytes() == changed
+
+
+def test_reading_takes_what_is_there_and_makes_nothing(path: Path) -> None:
+    assert read_file(path) == ()
+    assert not path.parent.exists()
+    torn_at(path, THIRD[:7])
+    with FileStore(path):
+        assert read_file(path) == [FIRST, SECOND, THIRD[:7]]
+
+
+def test_what_is_no_regular_file_is_not_read_nor_waited_for(impossible: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_file(impossible)
+    assert (caught.value.code, caught.value.object) == ("ledger-unreadable", str(impossible))
+    assert caught.value.hint == PLACE
 
 
 def test_lines_end_where_lines_of_a_ledger_end(path: Path) -> None:

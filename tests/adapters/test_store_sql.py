@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from releaser.adapters.store_file import PLACE
 from releaser.adapters.store_postgres import PostgresStore
 from releaser.adapters.store_sqlite import SqliteStore
 from releaser.engine.ports import Store
@@ -99,6 +100,15 @@ def test_where_it_cannot_be_written_nothing_may_be_sent(impossible: Path) -> Non
         SqliteStore(impossible, TAG)
     assert (caught.value.code, caught.value.object) == ("ledger-unwritable", f"sqlite:{impossible}#{TAG}")
     assert caught.value.hint.startswith("give --ledger")
+
+
+@pytest.mark.parametrize("reading", [True, False], ids=["reading", "writing"])
+@pytest.mark.parametrize("place", ["", ".", "..", "/"])
+def test_a_path_without_a_name_is_no_ledger(place: str, reading: bool) -> None:
+    with pytest.raises(ConfigError) as caught:
+        SqliteStore(Path(place), TAG, reading=reading)
+    assert caught.value.code == ("ledger-unreadable" if reading else "ledger-unwritable")
+    assert (caught.value.found, caught.value.hint) == ("not a regular file", PLACE)
 
 
 def garbage(path: Path, owner: sqlite3.Connection) -> None:
@@ -440,6 +450,46 @@ def test_postgresql_refuses_all_but_new_rows(cluster: Cluster, schema: str, stat
 
 @postgresql
 @pytest.mark.usefixtures("schema")
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("PGUSER", "nobody", 'authentication failed for user "nobody"'),
+        ("PGDATABASE", "none", 'database "none" does not exist'),
+        ("PGPASSFILE", "/nonexistent", "no password supplied"),
+        ("PGPASSWORD", "hunter2", 'authentication failed for user "owner"'),
+    ],
+    ids=["another role", "another database", "no password", "another password"],
+)
+def test_whom_a_server_does_not_let_in_is_told_what_it_says(
+    monkeypatch: pytest.MonkeyPatch, setting: str, value: str, said: str
+) -> None:
+    PostgresStore("", TAG).close()
+    monkeypatch.setenv(setting, value)
+    for reading in (True, False):
+        with pytest.raises(ConfigError) as caught:
+            PostgresStore("", TAG, reading=reading)
+        assert caught.value.code == ("ledger-unreadable" if reading else "ledger-unwritable")
+        assert said in caught.value.found
+        assert setting.replace("WORD", "FILE") in caught.value.hint
+        assert "hunter2" not in f"{vars(caught.value)}"
+
+
+@postgresql
+@pytest.mark.usefixtures("schema")
+def test_who_was_let_in_before_asks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is full, or a pooler that begins, refuses for a while."""
+    with PostgresStore("", TAG) as store:
+        store.close()
+        with monkeypatch.context() as refused:
+            refused.setenv("PGDATABASE", "none")
+            with pytest.raises(ExternalError) as caught:
+                store.read()
+            assert (caught.value.code, caught.value.retryable) == ("ledger-unreachable", True)
+        assert store.extend(0, LINES[:1])
+
+
+@postgresql
+@pytest.mark.usefixtures("schema")
 def test_a_server_may_be_restarted_between_two_appends(cluster: Cluster) -> None:
     with PostgresStore("", TAG) as store:
         ledger = run(store)
@@ -504,7 +554,7 @@ def test_a_locked_table_is_waited_for_and_then_held(cluster: Cluster, schema: st
         ("", "-c default_transaction_read_only=on", "ledger-unwritable", "let PGHOST name the primary"),
         ("CREATE TABLE ledger (n int)", "", "ledger-broken", "keep it as evidence"),
         ("CREATE TABLE ledger_schema (version int)", "", "ledger-broken", "keep it as evidence"),
-        ("INSERT INTO ledger_schema VALUES (2)", "", "ledger-newer", "run that releaser"),
+        ("INSERT INTO ledger_schema VALUES (2)", "", "ledger-newer", "upgrade releaser"),
         ("DELETE FROM ledger_schema", "", "ledger-broken", "keep it as evidence"),
         ("DROP TABLE ledger", "", "ledger-broken", "keep it as evidence"),
         ("", "-c role=pg_monitor", "ledger-unwritable", "let the database's owner"),

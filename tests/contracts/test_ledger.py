@@ -213,6 +213,16 @@ def test_a_torn_line_is_dropped(shelf: Shelf, documented: Documented) -> None:
         assert shelf.read(TAG) == before
 
 
+def test_a_record_that_lacks_its_line_end_is_kept(shelf: Shelf) -> None:
+    """A last record that lacks its line end alone is kept, and the next one goes behind it."""
+    recorded(shelf, "a", "b")
+    lines = shelf.read(TAG)
+    shelf.write(TAG, [*lines[:-1], lines[-1].removesuffix(b"\n")])
+    recorded(shelf, "c")
+    assert effects(shelf) == ["a", "b", "c"]
+    assert shelf.read(TAG)[: len(lines)] == lines
+
+
 @pytest.mark.parametrize("fate", Fate)
 def test_an_unknown_end_is_settled_by_reading(shelf: Shelf, fate: Fate) -> None:
     """A record whose answer was lost, or that never arrived, or arrived late, is there once, and the run goes on."""

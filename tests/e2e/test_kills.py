@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.kills import __main__ as kills
 from tests.kills.campaign import Order, play
 from tests.kills.forker import Forker
 
@@ -17,3 +18,23 @@ def test_a_release_survives(forker: Forker, order: Order) -> None:
     assert outcome.violations == []
     assert outcome.writes == 0
     assert sum(outcome.ends.values()) == (order.racers if order.racers > 1 else 0)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "",
+        "--kills 0",
+        "--races -1",
+        "--kills 1 --races 1",
+        "--kills 1 --racers 2",
+        "--races 1 --racers 1",
+        "--kills 1 --jobs 0",
+        "--kills 1 --json /nowhere/figures.json",
+    ],
+)
+def test_a_campaign_that_would_show_nothing_is_refused(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        kills.main(arguments.split())
+    assert ended.value.code == 2
+    assert capsys.readouterr().out == ""

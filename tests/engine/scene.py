@@ -71,14 +71,16 @@ class _Settings(KindSettings):
 
 
 class Scene:
-    """One release of the project, from artifacts on disk to wherever a test takes it.
+    """One release of the project, with so many more *wheels*, from artifacts on disk to wherever a test takes it.
 
     Every method is a process of its own: it opens the ports anew.
     """
 
-    def __init__(self, folder: Path, tag: str = "v1.2.0", policy: str = POLICY) -> None:
+    def __init__(self, folder: Path, tag: str = "v1.2.0", policy: str = POLICY, wheels: int = 0) -> None:
         self.world = World(RepositoryFacts(7, REPOSITORY, "main"), BOT)
         self.tag = tag
+        more = {f"coglet-1.2.0-cp3{n}-none-any.whl": FILES[LINUX] for n in range(wheels)}
+        self.groups = {**FILES, **more}
         self.published: Published | None = None
         self.runs = 0
         forge = self.world.forge
@@ -103,7 +105,7 @@ class Scene:
         version = policy.version_of(self.tag)
         assert version is not None
         channel = policy.channel_for(version)
-        artifacts = tuple(sorted((artifact_of(n, g, k) for n, (g, k) in FILES.items()), key=lambda a: a.name))
+        artifacts = tuple(sorted((artifact_of(n, g, k) for n, (g, k) in self.groups.items()), key=lambda a: a.name))
         return Manifest(
             repository=RepositoryRef(name=REPOSITORY, id=7),
             tag=TagRef(name=self.tag, object=OBJECT, commit=COMMIT, tagger="tagger@example.invalid"),
@@ -119,7 +121,7 @@ class Scene:
 
     def written(self, manifest: Manifest) -> dict[str, Path]:
         """Every wanted file of *manifest*."""
-        data = {n: content(n) for n in FILES} | {ASSET: manifest.canonical(), CHECKSUMS: manifest.checksums()}
+        data = {n: content(n) for n in self.groups} | {ASSET: manifest.canonical(), CHECKSUMS: manifest.checksums()}
         return {name: in_memory(name, data[name]) for name in wanted_assets(manifest)}
 
     def read_policy(self, text: str, source: str) -> Policy:

@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from releaser.engine.draft import wanted_assets
+from releaser.engine.states import State
 from releaser.errors import ConfigError, ConflictError, ExternalError, RefusedError, ReleaserError
 from releaser.model.artifact import Kind
 from releaser.model.manifest import ASSET, CHECKSUMS, PlannedDelivery, RepositoryRef, TagRef
 from releaser.model.policy import DEFAULT_PATH, policy_digest
-from tests.engine.scene import CLI, CRATE, FIRST, POLICY, STRANGER, Scene
+from tests.engine.scene import CLI, CRATE, FIRST, POLICY, STRANGER, Scene, content
+from tests.world import sha256
 
 
 @pytest.fixture
@@ -223,6 +226,140 @@ def test_what_cannot_be_trusted_or_read_is_no_candidate(
     error = refusal(scene)
     assert isinstance(error, kind)
     assert error.code == code
+
+
+def lose(scene: Scene, name: str) -> None:
+    scene.world.forge.drop(scene.release.id, name)
+
+
+def swap(scene: Scene, name: str, data: bytes = b"other") -> None:
+    lose(scene, name)
+    scene.world.forge.put(scene.release.id, name, data, STRANGER)
+
+
+def break_off(scene: Scene, name: str) -> None:
+    lose(scene, name)
+    scene.world.forge.put(scene.release.id, name, b"", STRANGER, complete=False)
+
+
+def add(scene: Scene, name: str) -> None:
+    scene.world.forge.put(scene.release.id, name, b"", STRANGER)
+
+
+UPLOAD, DELETE = "gh release upload v1.2.0", "gh release delete-asset v1.2.0"
+DAMAGE = [
+    pytest.param(lose, CLI, "asset-lost", "no such file", f"{UPLOAD} {CLI};", id="a file is lost"),
+    pytest.param(lose, CHECKSUMS, "asset-lost", "no such file", f"{UPLOAD} {CHECKSUMS};", id="the checksums are"),
+    pytest.param(
+        break_off, CLI, "asset-lost", "no such file", f"{UPLOAD} {CLI} --clobber;", id="an unfinished one is there"
+    ),
+    pytest.param(
+        swap, CLI, "asset-conflict", "sha256:" + sha256(b"other"), f"{UPLOAD} {CLI} --clobber;", id="other bytes are"
+    ),
+    pytest.param(add, "x; rm -rf", "asset-extra", "x; rm -rf", f"{DELETE} 'x; rm -rf';", id="a file is added"),
+]
+
+
+@pytest.mark.parametrize(("change", "name", "code", "found", "mend"), DAMAGE)
+@pytest.mark.parametrize("finished", [True, False], ids=["released", "nothing sent yet"])
+def test_a_public_release_is_shown_with_its_damage_and_nothing_is_sent(
+    scene: Scene, change: Callable[[Scene, str], None], name: str, code: str, found: str, mend: str, finished: bool
+) -> None:
+    scene.approved()
+    if finished:
+        scene.finish()
+    else:
+        scene.world.forge.undraft(scene.release.id)
+    change(scene, name)
+    (error,) = scene.seen().damage
+    assert (error.code, error.object, error.found) == (code, name, found)
+    assert mend in error.hint
+    assert "draft" not in error.hint
+    view = scene.look()
+    (row,) = (r for r in view.rows if r.status == "fail")
+    assert (view.state, row.name, row.object, row.hint) == (State.NEEDS_HUMAN, "world", name, error.hint)
+    assert view.plan.verdict == "refused"
+    settled = list(scene.world.ledger.lines)
+    before = scene.world.snapshot()[:3]
+    with pytest.raises(ConflictError) as caught:
+        scene.publish()
+    assert (caught.value.object, caught.value.found, caught.value.hint) == (name, found, error.hint)
+    assert scene.world.snapshot()[:3] == before
+    assert "released" not in [r["body"].get("state") for r in scene.world.ledger.records[len(settled) :]]
+
+
+def test_every_damage_is_named_with_the_digest_that_is_wanted(scene: Scene) -> None:
+    scene.drafted()
+    scene.world.forge.undraft(scene.release.id)
+    lose(scene, CRATE)
+    swap(scene, CLI)
+    wanted = wanted_assets(scene.manifest)
+    rows = {r.object: (r.wanted, r.reason) for r in scene.look().rows if r.status == "fail"}
+    assert rows == {n: (wanted[n], f"the public release does not hold {n} of {wanted[n]}") for n in (CLI, CRATE)}
+
+
+def test_damage_that_was_mended_is_no_damage(scene: Scene) -> None:
+    scene.approved()
+    scene.world.forge.undraft(scene.release.id)
+    swap(scene, CLI)
+    swap(scene, CLI, content(CLI))
+    assert scene.seen().damage == ()
+    assert scene.publish().state is State.RELEASED
+
+
+@pytest.mark.parametrize("call", ["forge.publish", "crates.io.publish", "forge.is_public"])
+def test_a_file_that_is_lost_midway_stops_at_the_next_step(scene: Scene, call: str) -> None:
+    scene.approved()
+    scene.world.after(call, lambda: lose(scene, CLI))
+    result = scene.publish()
+    assert (result.state, result.problems[0].code) == (State.NEEDS_HUMAN, "asset-lost")
+    assert not scene.proposed()
+
+
+def foreign(scene: Scene) -> None:
+    other = scene.manifest.model_copy(update={"repository": RepositoryRef(name="harbor/other", id=7)})
+    swap(scene, ASSET, other.canonical())
+
+
+def elsewhere(scene: Scene) -> None:
+    judge = scene.manifest.policy.model_copy(update={"path": "docs/example.toml"})
+    swap(scene, ASSET, scene.manifest.model_copy(update={"policy": judge}).canonical())
+
+
+def wide(scene: Scene) -> None:
+    swap(scene, ASSET, scene.manifest.model_copy(update=dict(narrowed(scene))).canonical())
+
+
+@pytest.mark.parametrize(
+    ("change", "found", "clobber"),
+    [
+        pytest.param(lambda s: lose(s, ASSET), "no release.json", False, id="lost"),
+        pytest.param(lambda s: break_off(s, ASSET), "no release.json", True, id="unfinished"),
+        pytest.param(lambda s: swap(s, ASSET, b"{}"), "not a manifest document", True, id="unreadable"),
+        pytest.param(foreign, "another release (harbor/other (7) v1.2.0)", True, id="another release's"),
+        pytest.param(elsewhere, "docs/example.toml", True, id="judged by another file"),
+        pytest.param(wide, "does not have the publications", True, id="with fewer targets"),
+    ],
+)
+def test_without_its_manifest_a_public_release_cannot_be_shown_but_mended(
+    scene: Scene, change: Callable[[Scene], None], found: str, clobber: bool
+) -> None:
+    scene.drafted()
+    scene.world.forge.undraft(scene.release.id)
+    change(scene)
+    error = refusal(scene)
+    assert isinstance(error, ConflictError)
+    assert (error.code, error.object) == ("release-damaged", scene.release.url)
+    assert found in error.found
+    assert f"{UPLOAD} {ASSET}{' --clobber' if clobber else ''};" in error.hint
+    assert "draft" not in error.hint
+
+
+def test_a_policy_that_is_gone_is_no_damage_of_the_release(scene: Scene) -> None:
+    scene.drafted()
+    scene.world.forge.undraft(scene.release.id)
+    del scene.world.forge.tree[DEFAULT_PATH]
+    assert refusal(scene).code == "policy-missing"
 
 
 def test_the_public_release_counts_even_when_a_draft_is_older(scene: Scene) -> None:

@@ -157,28 +157,56 @@ def test_of_two_runs_that_create_at_once_one_is_told_to_run_again(scene: Scene) 
     assert scene.drafted().id == 0
 
 
+def lose(scene: Scene, name: str) -> None:
+    scene.world.forge.drop(scene.release.id, name)
+
+
+def swap(scene: Scene, name: str) -> None:
+    lose(scene, name)
+    scene.world.forge.put(scene.release.id, name, b"other", STRANGER)
+
+
+def add(scene: Scene, name: str) -> None:
+    scene.world.forge.put(scene.release.id, name, b"", STRANGER)
+
+
+def rebuild(scene: Scene, _: str) -> None:
+    """Other bytes than those that are public are given to `draft`."""
+    scene.manifest = scene.manifest.model_copy(update={"initiator": None})
+    scene.files = scene.written(scene.manifest)
+
+
 @pytest.mark.parametrize(
-    ("missing", "kind"),
+    ("change", "name", "found"),
     [
-        pytest.param((), None, id="complete"),
-        pytest.param((CLI,), RefusedError, id="without a file"),
-        pytest.param((ASSET,), RefusedError, id="without the manifest"),
+        pytest.param(lose, CLI, f"1 differ: {CLI}, no such file", id="without a file"),
+        pytest.param(lose, ASSET, f"1 differ: {ASSET}, no such file", id="without the manifest"),
+        pytest.param(swap, CLI, f"1 differ: {CLI}, sha256:", id="with other bytes"),
+        pytest.param(add, "extra", "1 differ: extra", id="with a file more"),
+        pytest.param(rebuild, "", "2 differ: ", id="of another build"),
     ],
 )
 def test_a_public_release_is_never_changed(
-    scene: Scene, missing: tuple[str, ...], kind: type[ReleaserError] | None
+    scene: Scene, change: Callable[[Scene, str], None], name: str, found: str
 ) -> None:
     scene.drafted()
-    for name in missing:
-        scene.world.forge.drop(scene.release.id, name)
+    scene.world.forge.undraft(scene.release.id)
+    change(scene, name)
+    before = scene.world.snapshot()
+    with pytest.raises(RefusedError) as caught:
+        scene.drafted()
+    assert caught.value.code == "release-public"
+    assert caught.value.found.startswith(found)
+    assert caught.value.hint.startswith("releaser status v1.2.0 says")
+    assert "draft" not in caught.value.hint
+    assert scene.world.snapshot() == before
+
+
+def test_a_public_release_that_is_whole_is_left_alone(scene: Scene) -> None:
+    scene.drafted()
     scene.world.forge.undraft(scene.release.id)
     before = scene.world.snapshot()
-    if kind is None:
-        assert not scene.drafted().draft
-    else:
-        with pytest.raises(kind) as caught:
-            scene.drafted()
-        assert caught.value.code == "release-public"
+    assert not scene.drafted().draft
     assert scene.world.snapshot() == before
 
 

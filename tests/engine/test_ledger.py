@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from releaser.engine.ledger import GENESIS, SCHEMA, Entry, Ledger, seal, verify
+from releaser.engine.ledger import GENESIS, SCHEMA, Entry, Ledger, seal, verify, whole
 from releaser.errors import ConfigError, ExternalError, WaitingError
 from releaser.model.document import canonical_json
 from tests.world import Clock, Disk, Power
@@ -40,12 +41,16 @@ CHAIN = chain([outcome(f"pypi/cog/1.2.0/{n}") for n in range(5)])
 LEDGERS = st.lists(BODIES, min_size=1, max_size=6).map(chain)
 
 
-def assert_broken(lines: list[bytes], at: int | None = None) -> None:
+def assert_refused(code: str, lines: list[bytes], at: int | None = None, release: str = "") -> None:
     with pytest.raises(ConfigError) as caught:
-        list(verify(lines, "ledger"))
-    assert caught.value.code == "ledger-broken"
+        list(verify(lines, "ledger", release))
+    assert caught.value.code == code
     if at is not None:
         assert caught.value.object == f"ledger:{at + 1}"
+
+
+def assert_broken(lines: list[bytes], at: int | None = None) -> None:
+    assert_refused("ledger-broken", lines, at)
 
 
 @given(LEDGERS)
@@ -67,7 +72,10 @@ def test_any_changed_byte_is_found(lines: list[bytes], data: st.DataObject) -> N
     where = data.draw(st.integers(0, len(lines[at]) - 1))
     byte = data.draw(st.integers(0, 255).filter(lambda b: b != lines[at][where]))
     lines[at] = lines[at][:where] + bytes([byte]) + lines[at][where + 1 :]
-    assert_broken(lines, at)
+    newer = re.search(
+        rb'"schema":"releaser.ledger/v[2-9]"', lines[at]
+    )  # the one change that makes it another version's
+    assert_refused("ledger-newer" if newer else "ledger-broken", lines, at)
 
 
 @given(LEDGERS, st.data())
@@ -121,7 +129,8 @@ def test_a_resealed_record_does_not_fit_the_next_one() -> None:
 @pytest.mark.parametrize(
     "raw",
     [
-        pytest.param(resealed(schema="releaser.ledger/v2"), id="a newer schema"),
+        pytest.param(resealed(schema="releaser.ledger/v02"), id="a schema of no version"),
+        pytest.param(resealed(schema="acme.ledger/v2"), id="the schema of somebody else"),
         pytest.param(resealed(seq=True), id="a number that is none"),
         pytest.param(resealed(kind="run", body={"epoch": 2, "by": "somebody"}), id="a second run that is the first"),
         pytest.param(
@@ -146,11 +155,33 @@ def test_what_is_no_record_of_ours_is_refused(raw: bytes) -> None:
     assert_broken([raw], 0)
 
 
-def test_the_refusal_of_a_newer_schema_names_both() -> None:
+@pytest.mark.parametrize("end", [b"\n", b""], ids=["whole", "without its line end"])
+@pytest.mark.parametrize("schema", ["releaser.ledger/v2", "releaser.ledger/v10"])
+def test_a_newer_schema_is_none_that_was_tampered_with(schema: str, end: bytes) -> None:
+    """Its records are neither broken nor torn: they belong to a newer releaser, which goes on with them."""
+    newer = canonical_json({"schema": schema, "anything": "else"}) + end
+    lines, torn = whole([*CHAIN, newer])
     with pytest.raises(ConfigError) as caught:
-        list(verify([resealed(schema="releaser.ledger/v2")], "ledger"))
-    assert (caught.value.found, caught.value.wanted) == ("releaser.ledger/v2", SCHEMA)
-    assert caught.value.hint == "run a releaser that knows releaser.ledger/v2"
+        list(verify(lines, "ledger"))
+    error = caught.value
+    assert (error.code, error.found, error.wanted, torn) == ("ledger-newer", schema, SCHEMA, b"")
+    assert (error.object, error.hint) == ("ledger:6", "upgrade releaser, and leave the ledger where it is")
+
+
+def test_a_part_of_a_record_is_torn() -> None:
+    for left in range(1, len(CHAIN[-1]) - 1):
+        assert whole([*CHAIN[:-1], CHAIN[-1][:left]]) == (CHAIN[:-1], CHAIN[-1][:left])
+
+
+def test_a_record_that_lacks_its_line_end_alone_is_whole() -> None:
+    assert whole([*CHAIN[:-1], CHAIN[-1].removesuffix(b"\n")]) == (CHAIN, b"")
+    assert whole(CHAIN) == (CHAIN, b"")
+    assert whole([]) == ([], b"")
+
+
+def test_a_record_without_its_line_end_that_does_not_follow_is_no_crash() -> None:
+    """A write that a crash tore has the right beginning; so this one was put there."""
+    assert_broken(whole([*CHAIN[:3], CHAIN[4].removesuffix(b"\n")])[0], 3)
 
 
 def test_records_before_the_break_are_handed_out_first() -> None:
@@ -224,7 +255,7 @@ def test_a_run_that_was_superseded_records_nothing_more() -> None:
     for _ in range(2):
         with pytest.raises(WaitingError) as caught:
             first.append([("outcome", outcome("of the first"))])
-        assert (caught.value.code, caught.value.found) == ("run-superseded", "run 2 of it")
+        assert (caught.value.code, caught.value.found) == ("run-superseded", "run 2 of this release")
     second.append([("outcome", outcome("of the second"))])
     assert effects(disk) == ["of the second"]
 
@@ -321,6 +352,18 @@ def test_a_torn_line_is_dropped_and_the_next_run_says_so() -> None:
     assert effects(disk) == ["a", "b"]
 
 
+def test_a_record_that_lost_its_line_end_is_remembered() -> None:
+    """It may be an intent, sent since: forgotten, it would be sent again."""
+    disk = Disk(Power())
+    claimed(disk).append([("outcome", outcome("a"))])
+    disk.lines[-1] = disk.lines[-1].removesuffix(b"\n")
+    second = claimed(disk, "second")
+    assert [r["kind"] for r in disk.records] == ["run", "outcome", "run"]
+    assert disk.records[-1]["body"] == {"epoch": 2, "by": "second"}
+    second.append([("outcome", outcome("b"))])
+    assert effects(disk) == ["a", "b"]
+
+
 def test_records_that_change_under_a_run_stop_it() -> None:
     disk = Disk(Power())
     ledger = claimed(disk)
@@ -339,6 +382,15 @@ def test_the_ledger_of_another_release_is_refused() -> None:
         Ledger(disk, Clock(Power()), "run 3", "harbor/cog v2.0.0")
     assert (caught.value.code, caught.value.found) == ("ledger-foreign", "harbor/cog v1.0.0")
     assert len(disk.lines) == 2
+
+
+def test_whoever_reads_is_told_whose_ledger_it_is() -> None:
+    disk = Disk(Power())
+    Ledger(disk, Clock(Power()), "run 1", "harbor/cog v1.0.0").claim()
+    for release in ("harbor/cog v1.0.0", "v1.0.0", ""):
+        assert len(list(verify(disk.lines, "ledger", release))) == 1
+    for release in ("arbor/cog v1.0.0", "other/cog v1.0.0", "harbor/cog v1.0", "v2.0.0", "cog v1.0.0"):
+        assert_refused("ledger-foreign", disk.lines, 0, release)
 
 
 @pytest.mark.parametrize("at", ["yesterday", "2026-01-05T12:00:00", ""])

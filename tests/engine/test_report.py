@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from releaser.engine.report import problem, report
+from releaser.engine.report import Records, problem, report
 from releaser.errors import ExternalError
-from releaser.model.facts import Listing
+from releaser.model.facts import Freeze, Listing
 from releaser.model.status import ChannelRow, Shown, StatusReport
 from tests.engine.scene import CRATE, LINUX, MAC, POLICY, TAP, Scene, content
-from tests.world import World, unreachable
+from tests.world import EPOCH, World, unreachable
 
 
 @pytest.fixture
@@ -123,7 +123,8 @@ def test_a_package_manager_is_what_its_tap_shows(scene: Scene, change: Callable[
 def test_the_document_names_the_release_and_the_next_command(scene: Scene) -> None:
     document = shown(scene)
     assert (document.repository, document.tag, document.version) == ("harbor/cog", "v1.2.0", "1.2.0")
-    assert (document.state, document.next) == ("approved", "releaser publish v1.2.0, in the publish job")
+    assert (document.state, document.next) == ("approved", "releaser publish v1.2.0")
+    assert document.remark == "in the publish job"
     assert (document.manifest, document.draft) == (scene.manifest.digest(), True)
     assert [p.id for p in document.publications] == [p.id for p in scene.manifest.publications]
     assert {g.name for g in document.gates} >= {"tag", "checks", "approval", "world"}
@@ -138,12 +139,8 @@ def test_what_waits_for_approval_says_which_digest_to_approve(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("public", "command"),
     [
-        pytest.param(False, "delete the draft, then assemble, draft and approve again", id="a draft"),
-        pytest.param(
-            True,
-            "mend what the gate names, then releaser publish v1.2.0; or choose a new version, for this one is public",
-            id="a public release, which nobody can draft again",
-        ),
+        pytest.param(False, "gh release delete v1.2.0 --yes", id="a draft"),
+        pytest.param(True, "releaser publish v1.2.0", id="a public release, which nobody can draft again"),
     ],
 )
 def test_what_voids_a_release_leaves_another_way_on_before_it_is_public(
@@ -161,7 +158,29 @@ def test_bytes_that_are_not_ours_on_the_release_are_not_said_to_be_published(sce
     result = scene.publish()
     document = report(result.view, result.state, result.problems)
     assert document.state == "needs human"
-    assert document.next == "find out whose the other bytes are; choose a new version if a registry has them"
+    assert document.next == "releaser ledger show v1.2.0"
+    assert document.remark.startswith("find out what happened first")
+
+
+def test_the_next_command_names_the_ledger_that_was_given(scene: Scene) -> None:
+    view = scene.look()
+    document = report(view, view.state, (), Records("a.jsonl", 0, " --ledger a.jsonl"))
+    assert document.next == "releaser publish v1.2.0 --ledger a.jsonl"
+    assert (document.ledger, document.records) == ("a.jsonl", 0)
+
+
+@pytest.mark.parametrize(("tag", "command"), [("", "releaser thaw"), ("v1.2.0", "releaser thaw v1.2.0")])
+def test_what_is_frozen_says_what_to_thaw(scene: Scene, tag: str, command: str) -> None:
+    scene.world.forge.freezes.append(Freeze(tag, "wait", "maintainer-0", EPOCH))
+    document = shown(scene)
+    assert (document.state, document.next) == ("frozen", command)
+
+
+def test_what_is_only_proposed_is_said_to_be_merged_still(scene: Scene) -> None:
+    result = scene.publish()
+    document = report(result.view, result.state, result.problems)
+    assert (document.state, document.next) == ("released", "")
+    assert document.remark == "merge what is proposed; every other channel shows the approved bytes"
 
 
 def test_a_document_is_read_back_as_it_was_written(scene: Scene) -> None:

@@ -13,7 +13,7 @@ from releaser.errors import ConflictError, Exit, ExternalError, RefusedError
 from releaser.model.approval import Approval, Decision
 from releaser.model.document import sha256
 from releaser.model.manifest import ASSET, CHECKSUMS, Person
-from tests.engine.scene import BOT, FIRST, POLICY, SECOND, STRANGER, TAGGER, THIRD, Scene
+from tests.engine.scene import BOT, CLI, FIRST, POLICY, SECOND, STRANGER, TAGGER, THIRD, Scene
 
 
 @pytest.fixture
@@ -96,6 +96,27 @@ def test_under_another_policy_nothing_can_be_approved_but_everything_rejected(sc
     assert scene.vote(FIRST, Decision.REJECT)
 
 
+def test_of_a_public_release_nothing_is_drafted_again(scene: Scene) -> None:
+    scene.world.policy(POLICY + "# edited\n")
+    with pytest.raises(RefusedError) as caught:
+        scene.vote(FIRST)
+    assert caught.value.hint.startswith("delete the draft")
+    scene.world.forge.undraft(scene.release.id)
+    with pytest.raises(RefusedError) as caught:
+        scene.vote(FIRST)
+    assert (caught.value.code, "draft" in caught.value.hint) == ("approval-policy-changed", False)
+
+
+def test_of_a_damaged_release_nothing_can_be_approved_but_everything_rejected(scene: Scene) -> None:
+    scene.world.forge.undraft(scene.release.id)
+    scene.world.forge.drop(scene.release.id, CLI)
+    with pytest.raises(ConflictError) as caught:
+        scene.vote(FIRST)
+    assert (caught.value.code, caught.value.object) == ("asset-lost", CLI)
+    assert records(scene) == []
+    assert scene.vote(FIRST, Decision.REJECT)
+
+
 @pytest.mark.parametrize(
     ("person", "because"),
     [
@@ -141,7 +162,11 @@ def test_after_a_rejection_nobody_can_approve(scene: Scene) -> None:
     for person in (FIRST, SECOND):
         with pytest.raises(RefusedError) as caught:
             scene.vote(person)
-        assert caught.value.code == "release-rejected"
+        assert (caught.value.code, "build again" in caught.value.hint) == ("release-rejected", True)
+    scene.world.forge.undraft(scene.release.id)
+    with pytest.raises(RefusedError) as caught:
+        scene.vote(SECOND)
+    assert caught.value.hint == "a rejection is final: choose a new version"
 
 
 def test_an_approver_may_still_change_their_mind_to_no(scene: Scene) -> None:

@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
+from releaser.engine.states import State, next_step
 from releaser.errors import Exit
-from releaser.faces.cli import COMMANDS
+from releaser.faces.cli import COMMANDS, _parser
 from releaser.faces.commands.rehearse import _environments, _instructions
 from releaser.faces.commands.schema import NAMES
 from releaser.model.approval import Approval
@@ -308,10 +309,12 @@ def test_a_ledger_is_shown_and_verified_and_an_edit_is_found(approved: Stage) ->
     shown = succeed(alone("ledger", "show", approved.tag, "--ledger", str(approved.ledger))).out.splitlines()
     assert [line.split()[0] for line in shown] == [str(n) for n in range(len(shown))]
     verified = succeed(alone("ledger", "verify", approved.tag, "--ledger", str(approved.ledger))).out
-    assert re.fullmatch(rf"{len(shown)} records, unbroken; head [0-9a-f]{{64}}\n", verified)
-    head = verified.split()[-1]
+    whole, hint = verified.splitlines(keepends=True)
+    assert re.fullmatch(rf"{len(shown)} records, unbroken; head [0-9a-f]{{64}}\n", whole)
+    assert hint.endswith("--head HASH\n"), "without it, a cut at the end does not show"
+    head = whole.split()[-1]
     anchored = ("ledger", "verify", approved.tag, "--ledger", str(approved.ledger), "--head", head)
-    assert succeed(alone(*anchored)).out == verified
+    assert succeed(alone(*anchored)).out == whole
     cut = approved.ledger.read_bytes().splitlines(keepends=True)[:-1]
     approved.ledger.write_bytes(b"".join(cut))
     assert alone(*anchored).code == Exit.USAGE
@@ -443,3 +446,14 @@ def test_the_instructions_can_be_typed_whatever_the_folder_is_called(tmp_path: P
     typed = [shlex.split(line, comments=True) for line in printed.getvalue().splitlines() if line.startswith("  ")]
     assert [words[0] for words in typed] == ["cd", ".", ".", "."]
     assert all(len(words) == 2 and Path(words[1]).exists() for words in typed)
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_every_next_command_can_be_typed(state: State) -> None:
+    steps = [next_step(state, draft=draft, all_frozen=draft, proposed=draft) for draft in (False, True)]
+    for step in steps:
+        assert step.command or step.remark
+        text = step.command.format(tag="v1.2.0", digest="sha256:" + "0" * 64, ledger=" --ledger a.jsonl")
+        for command in filter(None, text.split(" && ")):
+            program, *arguments = shlex.split(command)
+            assert program == "gh" or _parser(arguments).parse_args(arguments).command == arguments[0]

@@ -681,7 +681,7 @@ DRAFTED = [
 APPROVED = [
     Refused(
         "publication after the policy was changed", PUBLISH, Exit.REFUSED, "gate-approval",
-        POLICY_FILE, "sha256:", "sha256:", "releaser assemble", policy_with("quorum = 2", "quorum = 1"),
+        POLICY_FILE, "sha256:", "sha256:", "put the old policy back", policy_with("quorum = 2", "quorum = 1"),
     ),
     Refused(
         "publication after the policy went away", PUBLISH, Exit.USAGE, "policy-missing",

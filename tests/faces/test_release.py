@@ -128,7 +128,7 @@ def test_status_tells_the_state_and_the_next_command_on_the_way(stage: Stage) ->
     stage.approve("reviewer-one")
     assert look()[1] == "awaiting approval"
     stage.approve("reviewer-two")
-    assert look() == (Exit.WAITING, "approved", f"releaser publish {stage.tag}, in the publish job")
+    assert look() == (Exit.WAITING, "approved", f"releaser publish {stage.tag}")
     succeed(stage.publish())
     assert look()[:2] == (Exit.DONE, "released")
 

@@ -7,13 +7,13 @@ import secrets
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tests.kills.campaign import Order, Report, campaign, play
 from tests.kills.forker import Forker
+from tests.options import positive, writable
 
 LEDGERS = ("file", "sqlite", "forge")
 _say = Console(markup=False, highlight=False, soft_wrap=True).print
@@ -21,31 +21,35 @@ _say = Console(markup=False, highlight=False, soft_wrap=True).print
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.kills", description=__doc__)
-    parser.add_argument("--kills", type=int, default=0, metavar="N", help="kill until N processes were killed")
-    parser.add_argument("--races", type=int, default=0, metavar="N", help="release N times by racing publish jobs")
-    parser.add_argument("--racers", type=int, choices=(1, 2, 3, 4), metavar="N", help="jobs in a race (default: 2)")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--kills", type=positive, default=0, metavar="N", help="kill until N processes were killed")
+    what.add_argument("--races", type=positive, default=0, metavar="N", help="release N times by racing publish jobs")
+    what.add_argument("--replay", metavar="SEED/N", help="play one release again")
+    parser.add_argument("--racers", type=int, choices=(2, 3, 4), metavar="N", help="jobs in a race (default: 2)")
     parser.add_argument("--ledger", metavar="KIND,…", help="file, sqlite, forge (default: all; races: no file)")
-    parser.add_argument("--jobs", type=int, default=2, metavar="J", help="releases at a time (default: 2)")
+    parser.add_argument("--jobs", type=positive, default=2, metavar="J", help="releases at a time (default: 2)")
     parser.add_argument("--seed", type=int, help="draw the same again (default: another one each time)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    parser.add_argument("--replay", metavar="SEED/N", help="play one release again")
+    parser.add_argument("--json", type=writable, metavar="FILE", help="write the figures there")
     options = parser.parse_args(arguments)
+    if options.kills and options.racers:
+        parser.error("--racers is about --races; with --kills, one job publishes")
     racers = options.racers or (2 if options.races else 1)
     ledgers = options.ledger.split(",") if options.ledger else LEDGERS[racers > 1 :]
     if set(ledgers) - set(LEDGERS):
         parser.error(f"--ledger is one or more of {', '.join(LEDGERS)}")
     if options.replay:
         return _replay(Order(options.replay, ledgers[0], racers))
-    if bool(options.kills) == bool(options.races):
-        parser.error("either --kills or --races")
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
     _say(f"seed {seed}")
     report = _campaign(Report(seed, options.jobs), options.kills, options.races, racers, ledgers)
-    if options.json:
-        options.json.write_text(report.as_json())
     for order, violations in report.failures:
         _say(f"\n{order.replay}", *violations, sep="\n  ")
     _say(report.text())
+    if options.json:
+        options.json.write_text(report.as_json())
+    if report.races < options.races or report.killed < options.kills:
+        _say(f"stopped before there were {options.kills or options.races} of them")
+        return 1
     return 1 if report.failures else 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from releaser.model.facts import Presence, Shelf, Unobserved, World
+from releaser.model.facts import Damage, Presence, Shelf, Unobserved, World
 from releaser.model.plan import Action, Status
 from releaser.policy.world import action_for, world
 from tests.cases import FULL, SIMPLE, case, full_files, one, shelf, statuses
@@ -82,6 +82,18 @@ def test_a_conflict_names_the_files_and_the_way_out() -> None:
     assert row.found == "ours.whl, theirs.whl"
     assert row.wanted == "only our bytes under demo 1.2.3 at pypi"
     assert "new version" in row.hint
+
+
+def test_what_damaged_the_public_release_is_refused_beside_what_registries_have() -> None:
+    lost = Damage("a.whl", "a.whl is gone", "no such file", "sha256:1", "put it back")
+    rows = tuple(world(case(world=World(shelves={"demo": shelf()}, damage=(lost,)))))
+    assert statuses(rows) == [("a.whl", Status.FAIL), ("demo", Status.PASS)]
+    assert (rows[0].reason, rows[0].found, rows[0].wanted, rows[0].hint) == (
+        lost.reason,
+        lost.found,
+        lost.wanted,
+        lost.hint,
+    )
 
 
 def test_every_target_is_judged_before_any_is_written() -> None:

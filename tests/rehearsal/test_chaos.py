@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from releaser.rehearsal.chaos import STEPS, TROUBLES, Moment, Reaper, Step, account, fault, moment
+from releaser.rehearsal.chaos import STEPS, TROUBLES, Moment, Reaper, Step, account, mishap, moment
 from releaser.rehearsal.server import CUT_OFF, Call, Fault, Faults, Journal, Request, Response, Service, route
 from tests.cases import manifest
 
@@ -98,19 +98,62 @@ def test_a_fault_can_ask_for_more_than_the_operation(box: Box) -> None:
     assert answer.status == 201
 
 
-@pytest.mark.parametrize(("before", "word", "held"), [(True, "before", 1), (False, "after", 2)])
-def test_a_process_is_killed_at_its_moment(box: Box, before: bool, word: str, held: int) -> None:
+def test_each_fault_counts_every_request(box: Box) -> None:
+    for name, nth in (("busy", 1), ("refused", 2), ("error-after", 4)):
+        box.faults.add(TROUBLES[name].at(Moment(PUT, nth)))
+    for _ in range(4):
+        put(box)
+    assert [call.status for call in box.journal.calls()] == [429, 403, 201, 201]
+    assert box.faults.take(box.journal.calls()[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "words", "held"),
+    [(True, "right before a put request (it) was handled", 1), (False, "right after the box took it", 2)],
+)
+def test_a_process_is_killed_at_its_moment(box: Box, before: bool, words: str, held: int) -> None:
     seen: list[tuple[str, int]] = []
 
     def said(moment: Moment, call: Call) -> None:
         seen.append((moment.told(call), len(box.held)))
 
+    with Reaper(box.journal, [Moment(PUT, 2, before)], said) as reaper:
+        assert reaper.wait(reaper.start(lambda: putting(box))) == -9
+    assert seen == [(words, held)]
+    assert reaper.left == []
+
+
+def putting(box: Box) -> subprocess.Popen[bytes]:
+    """A process that puts three things into the box, one after the other."""
     program = f"import http.client\nfor n in range(3):\n c=http.client.HTTPConnection({urlsplit(box.url).netloc!r})\n"
     program += " c.request('PUT','/box?name=it',b'x')\n c.getresponse()\n"
-    with Reaper(box.journal, [Moment(PUT, 2, before)], said) as reaper:
-        child = reaper.start(lambda: subprocess.Popen([sys.executable, "-c", program]))
-        assert reaper.wait(child) == -9
-    assert seen == [(f"right {word} the box took it", held)]
+    return subprocess.Popen([sys.executable, "-c", program])
+
+
+def test_a_moment_at_which_nothing_runs_is_left(box: Box) -> None:
+    killed: list[str] = []
+    moments = [Moment(PUT, 1, before=True), Moment(PUT, 1), Moment(PUT, 9)]
+    with Reaper(box.journal, moments, lambda moment, _: killed.append(str(moment))) as reaper:
+        count, counted = box.journal.watch, threading.Event()
+
+        def watch(call: Call) -> None:
+            count(call)
+            counted.set()
+
+        box.journal.watch = watch
+        assert reaper.wait(reaper.start(lambda: putting(box))) == -9
+        assert counted.wait(20)
+        assert reaper.wait(reaper.start(lambda: putting(box))) == 0
+    assert killed == ["put:1:before"]
+    assert list(map(str, reaper.left)) == ["put:1", "put:9"]
+
+
+def test_a_kill_after_what_was_not_done_is_told_as_that(box: Box) -> None:
+    said: list[str] = []
+    box.faults.add(TROUBLES["refused"].at(Moment(PUT)))
+    with Reaper(box.journal, [Moment(PUT)], lambda moment, call: said.append(moment.told(call))) as reaper:
+        assert reaper.wait(reaper.start(lambda: putting(box))) == -9
+    assert said == ["right after a put request (it) failed"]
 
 
 def test_what_still_runs_when_nobody_watches_any_more_is_killed(box: Box) -> None:
@@ -133,8 +176,10 @@ def test_a_moment_is_a_step_a_number_and_a_side(text: str, nth: int, before: boo
     ("text", "said"),
     [
         ("pypy", "did you mean pypi? There are: draft, asset"),
-        ("", "no step is called ''"),
-        ("pypi:0", "STEP:N:before"),
+        ("pipy", "did you mean pypi?"),
+        ("", "no step is called ''; there are: draft, asset"),
+        ("pypi:0", "STEP:N:before, with N from 1"),
+        ("pypi:10000", "with N from 1 to 9999"),
         ("pypi:x", "STEP:N:before"),
         ("pypi:before:2", "STEP:N:before"),
     ],
@@ -149,13 +194,14 @@ def test_what_is_no_moment_is_refused_with_what_there_is(text: str, said: str) -
     [
         ("lost-anser@pypi", "did you mean lost-answer?"),
         ("busy", "NAME@STEP"),
-        ("busy@pypi:before", "NAME@STEP"),
+        ("busy@pypi:before", "NAME@STEP:N, with N from 1"),
+        ("busy@pypi:0", "NAME@STEP:N, with N from 1"),
         ("busy@feet", "did you mean feed?"),
     ],
 )
 def test_what_is_no_fault_is_refused_with_what_there_is(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
-        fault(text)
+        mishap(text)
 
 
 def calls(*about: tuple[str, str]) -> list[Call]:

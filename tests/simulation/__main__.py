@@ -6,11 +6,11 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tests.options import positive, writable
 from tests.simulation.campaign import Report, as_json, campaign
 from tests.simulation.crashes import every
 from tests.simulation.matrix import cells, story_of
@@ -26,14 +26,15 @@ _say = Console(markup=False, highlight=False, soft_wrap=True).print
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=1000, metavar="N", help="stories to play (default: 1000)")
     parser.add_argument("--first", type=int, default=0, metavar="K", help="the first seed (default: 0)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default: 1)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    parser.add_argument("--seed", type=int, metavar="S", help="replay the story of one seed, call by call")
-    parser.add_argument("--story", metavar="JSON", help="replay a story that was written down, call by call")
-    parser.add_argument("--crashes", choices=["singles", "pairs"], help="a process dies at every point, or at two")
-    parser.add_argument("--matrix", action="store_true", help="every boundary, fault, moment and shape")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="J", help="processes (default: 1)")
+    parser.add_argument("--json", type=writable, metavar="FILE", help="write the figures there")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--seeds", type=positive, default=1000, metavar="N", help="stories to play (default: 1000)")
+    what.add_argument("--seed", type=int, metavar="S", help="replay the story of one seed, call by call")
+    what.add_argument("--story", metavar="JSON", help="replay a story that was written down, call by call")
+    what.add_argument("--crashes", choices=["singles", "pairs"], help="a process dies at every point, or at two")
+    what.add_argument("--matrix", action="store_true", help="every boundary, fault, moment and shape")
     options = parser.parse_args(arguments)
     if options.seed is not None or options.story:
         return _replay(Story.parse(options.story) if options.story else story(options.seed))
@@ -47,11 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         stories = [story(seed) for seed in range(options.first, options.first + options.seeds)]
     report = _campaign(stories, options.jobs)
-    if options.json:
-        options.json.write_text(as_json(report))
     _say(report.text())
     for outcome in report.failures[:_SHOWN]:
         _tell(outcome, by_seed=by_seed)
+    if options.json:
+        options.json.write_text(as_json(report))
     return 1 if report.violations else 0
 
 

@@ -128,6 +128,12 @@ class Moves:
         registry = self.world.registries[publication.registry]
         registry.plant(publication.package, publication.version, "extra-1.2.0.bin", b"extra")
 
+    def take_down(self) -> None:
+        """a registry removes the first file of this release that it has"""
+        for registry in self.world.registries.values():
+            for there in registry.taken[:1]:
+                registry.take_down(there.name)
+
     def freeze(self) -> None:
         """the release is frozen"""
         self.forge.freezes.append(Freeze("", "wait", "maintainer-0", self.world.clock.time))

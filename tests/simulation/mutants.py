@@ -1,7 +1,9 @@
 """Bugs planted in a copy of the product, and how many seeds it takes the simulator to see each of them.
 
-A mutant is an exact edit of one file; one that no longer fits its file fails the run. The shipped code is never
-touched: each is applied to a copy that stands before it on the import path of a child process. Run by `make mutants`.
+A mutant is an exact edit of one file. The shipped code is never touched: each is applied to a copy that stands before
+it on the import path of a child process. Only a broken promise counts as seen. A mutant that does not fit its file,
+does not start or crashes is no evidence and fails the run; so does a story that breaks a promise without a bug, too.
+Run by `make mutants`.
 """
 
 from __future__ import annotations
@@ -13,15 +15,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tests.options import positive, writable
+
 ROOT = Path(__file__).parents[2]
 LIMIT = 5000
 """Seeds within which every planted bug has to be seen."""
+
+
+class Unsound(Exception):
+    """What the stories of a copy show is no evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +42,11 @@ class Mutant:
     new: str
 
     def plant(self, package: Path) -> None:
-        """Edit the copy at *package*; raises ValueError where the edit does not fit exactly once."""
+        """Edit the copy at *package*; raises Unsound where the edit does not fit exactly once."""
         path = package / self.file
         text = path.read_text()
         if text.count(self.old) != 1:
-            raise ValueError(f"{self.name}: {text.count(self.old)} places in {self.file}")
+            raise Unsound(f"{self.name}: {text.count(self.old)} places in {self.file}")
         path.write_text(text.replace(self.old, self.new))
 
 
@@ -76,8 +84,19 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the intent of making it public is recorded afterwards",
         _UNDRAFT,
-        "        intents.begin({key: manifest.digest()})\n        try:\n            release = guard()",
-        "        try:\n            release = guard()",
+        """        intents.begin({key: manifest.digest()})
+        try:
+            release = guard()
+        except ReleaserError:
+            intents.close([Ending(key, "unsent")])
+            raise
+""",
+        """        release = guard()
+        try:
+            outside.forge.publish(release, latest=latest)
+        finally:
+            intents.begin({key: manifest.digest()})
+""",
     ),
     Mutant(
         "an answer of yes counts as done",
@@ -108,8 +127,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a torn line stays in the way",
         _LEDGER,
-        'return (found, b"") if not found or found[-1].endswith(b"\\n") else (found[:-1], found[-1])',
-        'return found, b""',
+        "            return before, last\n",
+        "            pass\n",
     ),
     Mutant(
         "a lost answer of the ledger is taken for a yes",
@@ -130,8 +149,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "what others recorded until the claim is not taken up",
         _INTENTS,
-        "            self._ledger.claim()\n            self._recall()\n",
-        "            self._ledger.claim()\n",
+        "            self._ledger.claim(self._manifest)\n            self._recall()\n",
+        "            self._ledger.claim(self._manifest)\n",
     ),
     Mutant(
         "every run has the same epoch",
@@ -155,7 +174,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "what is done is sent again where a reader lags",
         _INTENTS,
-        '_SETTLED = ("done", "conflict")',
+        '_SETTLED = ("done", "conflict", "gone")',
         "_SETTLED = ()",
     ),
     Mutant(
@@ -315,42 +334,77 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("the newest draft counts", _DRAFT, "return min(published or releases", "return max(published or releases"),
 )
 
-_HUNT = """
+_PLAY = """
 import json, sys
 from tests.simulation.play import play
 from tests.simulation.seeds import story
-for seed in range(int(sys.argv[1])):
-    try:
-        found = [f"{v}" for v in play(story(seed)).violations]
-    except Exception as error:
-        found = [f"{type(error).__name__}: {error}"]
-    if found:
-        print(json.dumps([seed + 1, found[0]]))
+found = None
+for seed in json.load(sys.stdin):
+    if broken := play(story(seed)).violations:
+        crashed = [violation for violation in broken if violation.invariant == "bug"]
+        found = seed, str((crashed or broken)[0]), bool(crashed)
         break
+print(json.dumps({"found": found}))
 """
+
+
+@contextmanager
+def copied() -> Iterator[Path]:
+    """A folder that holds a copy of the product."""
+    with tempfile.TemporaryDirectory(prefix="releaser-mutant-") as name:
+        folder = Path(name)
+        shutil.copytree(ROOT / "releaser", folder / "releaser", ignore=shutil.ignore_patterns("__pycache__"))
+        yield folder
 
 
 @contextmanager
 def planted(mutant: Mutant) -> Iterator[Path]:
     """A folder that holds the product with the bug in it."""
-    with tempfile.TemporaryDirectory(prefix="releaser-mutant-") as name:
-        folder = Path(name)
-        shutil.copytree(ROOT / "releaser", folder / "releaser", ignore=shutil.ignore_patterns("__pycache__"))
+    with copied() as folder:
         mutant.plant(folder / "releaser")
         yield folder
 
 
+def first_broken(folder: Path, seeds: Iterable[int]) -> tuple[int, str] | None:
+    """The first of *seeds* whose story breaks a promise of the product in *folder*, and which it breaks.
+
+    Raises Unsound where they cannot be played to their end, or where the program itself breaks.
+    """
+    path = os.pathsep.join((str(folder), str(ROOT)))
+    done = subprocess.run(
+        [sys.executable, "-c", _PLAY],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        input=json.dumps(list(seeds)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode or not done.stdout:
+        last = done.stderr.strip().rpartition("\n")[2]
+        raise Unsound(last or f"the stories ended with {done.returncode} and without a word")
+    found = json.loads(done.stdout)["found"]
+    if found is None:
+        return None
+    seed, broken, crashed = found
+    if crashed:
+        raise Unsound(f"seed {seed}, {broken}")
+    return seed, broken
+
+
 def hunt(mutant: Mutant, limit: int = LIMIT) -> Caught:
-    """Play seeds against the mutant until one sees it."""
+    """Play seeds against the mutant until one sees it. Raises Unsound."""
     with planted(mutant) as folder:
-        path = os.pathsep.join((str(folder), str(ROOT)))
-        environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-c", _HUNT, str(limit)]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        return Caught(mutant.name, 1, done.stderr.strip().rpartition("\n")[2])  # it does not even start
-    seeds, broken = json.loads(done.stdout) if done.stdout else (None, "")
-    return Caught(mutant.name, seeds, broken)
+        found = first_broken(folder, range(limit))
+    return Caught(mutant.name, found[0] + 1, found[1]) if found else Caught(mutant.name, None, "")
+
+
+def control(found: Iterable[Caught]) -> None:
+    """Play the stories that saw a bug once more, without one; raises Unsound where they see one all the same."""
+    with copied() as folder:
+        broken = first_broken(folder, sorted({caught.seeds - 1 for caught in found if caught.seeds}))
+    if broken:
+        raise Unsound("seed {}, without a planted bug: {}".format(*broken))
 
 
 def table(found: Sequence[Caught]) -> str:
@@ -360,23 +414,38 @@ def table(found: Sequence[Caught]) -> str:
     return "\n".join((" seeds  planted bug", *rows, f"{caught} of {len(found)} planted bugs were seen"))
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutants", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=LIMIT, help="how many to play against each (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument(
+        "--seeds", type=positive, default=LIMIT, help="how many to play against each (default: %(default)s)"
+    )
+    parser.add_argument("--jobs", type=positive, default=2)
     parser.add_argument("--only", default="", help="those whose name holds this")
-    parser.add_argument("--json", type=Path, help="write the table there too")
-    options = parser.parse_args()
+    parser.add_argument("--json", type=writable, help="write the table there too")
+    options = parser.parse_args(arguments)
     chosen = [m for m in MUTANTS if options.only in m.name]
+    if not chosen:
+        parser.error(f"--only: no name of a planted bug holds {options.only!r}")
     found: list[Caught] = []
+    unsound: list[str] = []
     with ThreadPoolExecutor(options.jobs) as pool:
-        for caught in pool.map(lambda m: hunt(m, options.seeds), chosen):
-            found.append(caught)
-            print(f"{len(found)}/{len(chosen)}  {caught.seeds or 'NOT SEEN'}  {caught.mutant}", file=sys.stderr)
-    print(table(found))
+        hunts = [(mutant, pool.submit(hunt, mutant, options.seeds)) for mutant in chosen]
+        for number, (mutant, hunted) in enumerate(hunts, 1):
+            try:
+                found.append(hunted.result())
+                said = str(found[-1].seeds or "NOT SEEN")
+            except Unsound as error:
+                unsound.append(f"{mutant.name}: {error}")
+                said = "NO EVIDENCE"
+            print(f"{number}/{len(chosen)}  {said}  {mutant.name}", file=sys.stderr)
+    try:
+        control(found)
+    except Unsound as error:
+        unsound.append(str(error))
+    print(table(found), *(f"no evidence: {why}" for why in unsound), sep="\n")
     if options.json:
         options.json.write_text(json.dumps([asdict(c) for c in found], indent=2))
-    return 0 if all(c.seeds for c in found) else 1
+    return 2 if unsound else 0 if all(c.seeds for c in found) else 1
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ _MOVES = (
     *("move_tag", "delete_tag", "rewrite_branch", "fail_check", "edit_policy", "remove_approver", "hide_approver"),
     *("withdraw", "approve", "reject", "swap_asset", "tamper", "add_asset", "replace_manifest", "publish_other"),
     *("publish_other_first", "publish_same", "publish_same_first", "publish_extra", "freeze", "freeze_for_an_hour"),
+    "take_down",
 )
 _READS = (
     "forge.tag",

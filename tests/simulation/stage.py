@@ -10,11 +10,11 @@ from datetime import datetime
 from releaser.engine.candidate import candidate
 from releaser.engine.clock import ForgeClock
 from releaser.engine.draft import draft, wanted_assets
-from releaser.engine.intents import Intents
 from releaser.engine.ledger import Ledger
 from releaser.engine.ports import Outside, RepositoryFacts
 from releaser.engine.reconcile import Result, publish
 from releaser.engine.run import Patience
+from releaser.engine.standing import standing
 from releaser.engine.states import State, outlook
 from releaser.engine.view import Subject, look
 from releaser.engine.vote import asset_name, cast, check, record_for
@@ -139,13 +139,13 @@ class Stage:
     def _state(self, outside: Outside, ledger: Ledger | None, error: ReleaserError) -> State:
         """The state of a release whose run was stopped by *error* before anything was done."""
         try:
-            state = look(outside, self.subject).state
+            view = look(outside, self.subject)
         except ConflictError:
             return State.NEEDS_HUMAN
         except RefusedError as refused:
             return State.UNDRAFTED if refused.code in ("release-missing", "release-incomplete") else State.VOIDED
-        ended = Intents(ledger, outside.clock, PATIENCE.after).ended if ledger else {}
-        return outlook(state, ended, (error,))
+        state, _ = standing(view, ledger.entries() if ledger else ())
+        return outlook(state, {}, (error,))
 
     def _enter(self, process: Process) -> None:
         """Show the world as *process* sees it."""

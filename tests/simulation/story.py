@@ -89,15 +89,13 @@ def ends(story: Story, fired: Iterable[Strike], seconds: float = 0.0) -> frozens
 
     *seconds* is how old its approvals are by then.
     """
-    found = {"released"} if story.voters >= story.quorum else {"awaiting approval", "publishing"}
+    found = {"released"} if story.voters >= story.quorum else {"awaiting approval"}
     fired = list(fired)
     for strike in fired:
         found |= _ENDS_BY_ACT.get(strike.act, frozenset())
         found |= _ENDS_BY_MOVE.get(strike.move, frozenset())
     if seconds >= LIFETIME:
         found |= {"expired", "awaiting approval"}
-    if found & _HELD and any(s.act in _REFUSING for s in fired):
-        found.add("partial")  # held back for another reason, with a refusal on record
     if "needs human" in found and not story.prepared:
         found.add("undrafted")
     return frozenset(found)
@@ -120,7 +118,7 @@ _SPOILING = frozenset(
 )
 _REFUSING = frozenset({Act.REFUSED, Act.LAPSED, Act.REPLAYED, Act.DENIED})
 _VOIDED = frozenset({"voided"})
-_HELD = frozenset({"awaiting approval", "publishing"})
+_HELD = frozenset({"awaiting approval"})
 _CONFLICT = frozenset({"needs human"})
 _ENDS_BY_ACT: Mapping[Act, frozenset[str]] = {Act.BURNED: frozenset({"burned"})}
 _ENDS_BY_MOVE: Mapping[str, frozenset[str]] = {
@@ -128,7 +126,8 @@ _ENDS_BY_MOVE: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("remove_approver", "hide_approver", "withdraw"), _HELD),
     **dict.fromkeys(("swap_asset", "tamper", "add_asset"), _CONFLICT),
     **dict.fromkeys(("publish_other", "publish_other_first", "publish_extra"), _CONFLICT),
-    "replace_manifest": frozenset({"needs human", "awaiting approval", "publishing", "voided"}),
+    "replace_manifest": frozenset({"needs human", "awaiting approval", "voided"}),
+    "take_down": frozenset({"needs human", "burned"}),
     "reject": frozenset({"rejected"}),
     "approve": frozenset({"released"}),
     "freeze": frozenset({"frozen"}),

@@ -23,9 +23,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Record the decision on the draft, unless it would not count; then say who is still missing."""
     from releaser.engine.candidate import ballot, candidate
+    from releaser.engine.states import NEXT, State
     from releaser.engine.vote import asset_name, cast, check, record_for
     from releaser.faces.judge import digest_option
     from releaser.faces.log import reporter
+    from releaser.faces.render import next_text
     from releaser.faces.where import repository
     from releaser.faces.wire import Wiring
     from releaser.model.approval import Decision
@@ -58,7 +60,8 @@ def run(options: argparse.Namespace) -> int:
     print(f"{person.login} {verb} {options.tag} {digest}" + ("" if new else " (already recorded)"))
     print(row.reason)
     if row.status == "pass":
-        print(f"next: releaser publish {options.tag}, in the publish job")
+        step = NEXT[State.APPROVED]
+        print(*next_text(step.command.format(tag=options.tag, ledger=""), step.remark), sep="\n")
     if decision is Decision.REJECT and not seen.release.draft:
         print("the release is public already: what is out stays out, nothing more is published")
     return Exit.DONE

@@ -69,7 +69,11 @@ def run(options: argparse.Namespace) -> int:
             at, kind = shown(str(record["at"])), shown(str(record["kind"]))
             print(f"{record['seq']:>4}  {at}  {kind:<8}  {json.dumps(record['body'], sort_keys=True)}")
     else:
-        print(f"{len(records)} records, unbroken; head {records[-1]['hash'] if records else 'none'}")
+        print(f"{len(records)} records, unbroken; head {records[-1]['hash']}")
+        if not options.head:
+            print("records missing behind it show only against the hash that a run printed: --head HASH")
     if torn:
-        print(f"behind them, {len(torn)} bytes of a record that was never acknowledged; the next run drops them")
+        print(
+            f"behind them, {len(torn)} bytes of a record without its end, as a crash leaves it: the next run drops them"
+        )
     return Exit.DONE

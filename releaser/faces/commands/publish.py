@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the plan, converge, print what the world shows then; the exit code is the worst problem's."""
     from releaser.engine.reconcile import publish
-    from releaser.engine.report import report
+    from releaser.engine.report import Records, report
     from releaser.engine.run import Patience
     from releaser.engine.view import Subject, look
     from releaser.faces import action, render
@@ -53,7 +53,8 @@ def run(options: argparse.Namespace) -> int:
         if options.format == "text":
             render.plan_text(before.plan, render.console())
         result = publish(outside, ledger, subject, patience, before)
-        done = report(result.view, result.state, result.problems)
+        records = Records(ledger.where, ledger.length, shared.again(options))
+        done = report(result.view, result.state, result.problems, records)
     if options.format == "json":
         print(render.as_json(done))
     else:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 import shutil
 import signal
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -19,9 +21,8 @@ from releaser.faces import options as shared
 from releaser.faces.operator import Operator, say
 
 if TYPE_CHECKING:
-    from releaser.rehearsal.chaos import Moment
+    from releaser.rehearsal.chaos import Mishap, Moment
     from releaser.rehearsal.sample import Sample
-    from releaser.rehearsal.server import Fault
     from releaser.rehearsal.world import World
 
 T = TypeVar("T")
@@ -65,10 +66,10 @@ def _crash(text: str) -> Moment:
     return _understood(chaos.moment, text)
 
 
-def _fault(text: str) -> Fault:
+def _fault(text: str) -> Mishap:
     from releaser.rehearsal import chaos
 
-    return _understood(chaos.fault, text)
+    return _understood(chaos.mishap, text)
 
 
 def _understood(parse: Callable[[str], T], text: str) -> T:
@@ -80,6 +81,7 @@ def _understood(parse: Callable[[str], T], text: str) -> T:
 
 def run(options: argparse.Namespace) -> int:
     """Bring the world up, release into it, show what went where."""
+    from releaser.adapters.local import private_folder
     from releaser.model.version import Version
     from releaser.rehearsal import sample
     from releaser.rehearsal.world import World
@@ -90,6 +92,8 @@ def run(options: argparse.Namespace) -> int:
     tricks = bool(options.crash_at or options.fault or options.race > 1)
     if options.prepare and tricks:
         options.refuse("--prepare runs no command that --crash-at, --fault or --race could be about")
+    _refuse_twice(options, "--crash-at", options.crash_at)
+    _refuse_twice(options, "--fault", [mishap.moment for mishap in options.fault])
     version = Version.parse(options.version)
     if shutil.which("git") is None:
         raise ConfigError(
@@ -103,19 +107,27 @@ def run(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):  # so that the world's folder goes away with it
         if signal.getsignal(number) is signal.SIG_DFL:  # else somebody wants it ignored, as nohup does
             signal.signal(number, _end)
-    with tempfile.TemporaryDirectory(prefix="releaser-rehearsal-") as temporary:
-        root = _folder(options.dir) if options.dir else Path(temporary)
+    missed: Mapping[str, str] = {}
+    with private_folder("rehearsal-") as temporary:
+        root = _folder(options.dir) if options.dir else temporary / "world"
+        (room := temporary / "tmp").mkdir()
         with World(root) as world:
             world.lag(options.lag)
-            wanted = [moment.step.name for moment in options.crash_at] + [fault.operation for fault in options.fault]
-            project = sample.settle(world, version, proposing=any("pull-request" in name for name in wanted))
+            wanted = [*options.crash_at, *(mishap.moment for mishap in options.fault)]
+            proposing = any(moment.step.name == "pull-request" for moment in wanted)
+            project = sample.settle(world, version, proposing=proposing)
             say(f"a forge, an identity provider, three registries and a feed are up on loopback; world in {root}")
             say(f"{sample.REPOSITORY} was tagged {project.tag}; its artifacts are in {project.artifacts}")
             environments = _environments(world, project)
             code: int = Exit.DONE
             if not options.prepare:
-                with Operator(world, project, options.crash_at, options.fault, options.race) as operator:
+                with Operator(world, project, options.crash_at, options.fault, options.race, room) as operator:
                     code = _release(operator, project, options.lag, tricks)
+                    missed = operator.calm()
+                    for what, why in missed.items():
+                        say(f"--- `{what}` did not happen, because {why}")
+                    if tricks and not code:
+                        code = operator.verdict()
             if code == Exit.DONE and not options.prepare and not tricks:
                 if not options.keep:
                     say("\nthis world ends here; `releaser rehearse --keep` leaves one up to try its install commands")
@@ -123,7 +135,25 @@ def run(options: argparse.Namespace) -> int:
             if options.keep or options.prepare:
                 _instructions(environments, project)
                 _until_interrupted()
+    if missed and code == Exit.DONE:
+        raise ConfigError(
+            "rehearsal-incomplete",
+            "the release is whole, but something that was to happen on its way did not",
+            object=", ".join(missed),
+            found="; ".join(missed.values()),
+            wanted="what this release comes to",
+            # The first request of every step comes in a release of the usual version, and so does a publish job.
+            hint=f"releaser rehearse {re.sub(':.*', '', next(iter(missed)))}",
+        )
     return code
+
+
+def _refuse_twice(options: argparse.Namespace, option: str, moments: Sequence[Moment]) -> None:
+    """One request goes wrong in one way, and nobody can be killed twice at it."""
+    counted = Counter(f"{moment.step.name}:{moment.nth}" for moment in moments)
+    for request, times in counted.items():
+        if times > 1:
+            options.refuse(f"{option} names the request {request} more than once; give each an N of its own")
 
 
 def _end(number: int, _frame: object) -> NoReturn:
@@ -183,7 +213,7 @@ def _release(operator: Operator, project: Sample, lag: float, tricks: bool) -> i
         for login, environment in project.reviewers.items():
             code = code or operator.run(login, environment, "approve", tag, "--digest", digest)
         code = code or operator.publish(project.job, *publish)
-    return code or (operator.verdict(project.job, *(publish if waits else draft)) if tricks else code)
+    return code
 
 
 def _list_steps() -> None:

@@ -18,10 +18,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Read everything, change nothing; exit 0 when released, 4 while on the way, 3 or 6 when stopped."""
-    from releaser.engine.intents import ended
     from releaser.engine.ledger import verify, whole
-    from releaser.engine.reconcile import state_of
-    from releaser.engine.report import report
+    from releaser.engine.report import Records, report
+    from releaser.engine.standing import standing
     from releaser.engine.states import State
     from releaser.engine.view import Subject, look
     from releaser.faces import action, render
@@ -34,8 +33,9 @@ def run(options: argparse.Namespace) -> int:
     where, lines = wiring.records(options.ledger, options.tag)
     with wiring.outside() as outside:
         view = look(outside, subject)
-    state = state_of(view, ended(verify(whole(lines)[0], where)))
-    shown = report(view, state)
+    records = list(verify(whole(lines)[0], where))
+    state, problems = standing(view, records)
+    shown = report(view, state, problems, Records(where, len(records), shared.again(options)))
     if options.format == "json":
         print(render.as_json(shown))
     elif options.format == "markdown":

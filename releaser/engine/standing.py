@@ -1,0 +1,62 @@
+"""Where a release stands: what a look at it shows, in the light of what is on record. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from releaser.engine import deliver, registries
+from releaser.engine.intents import Ending, begun_with, endings
+from releaser.engine.run import swapped
+from releaser.engine.states import State, outlook
+from releaser.engine.undraft import undraft_key
+from releaser.engine.view import View
+from releaser.errors import ConflictError, ReleaserError
+
+
+def standing(view: View, records: Iterable[Mapping[str, Any]]) -> tuple[State, Sequence[ReleaserError]]:
+    """The state of a release by a look at it and what is on record of it, and what is known to stand in its way."""
+    records = list(records)
+    if problem := swap(view, records):
+        return State.NEEDS_HUMAN, (problem, *view.candidate.damage)
+    known = {**endings(records), **{e.effect: e for e in ends(view)}}
+    return state_of(view, {key: e.result for key, e in known.items()}), (
+        *view.candidate.damage,
+        *_setbacks(view, known),
+    )
+
+
+def ends(view: View) -> Iterator[Ending]:
+    """The end of every effect that a look shows."""
+    release, manifest = view.candidate.release, view.manifest
+    if not release.draft:
+        yield Ending(undraft_key(manifest), "done", release.url)
+    for publication in manifest.publications:
+        shelf = view.world.shelves[publication.id]
+        yield from registries.shown(publication, shelf, {a.name: a for a in manifest.artifacts})
+    yield from deliver.arrivals(manifest, view.world.deliveries)
+
+
+def state_of(view: View, ended: Mapping[str, str], problems: Sequence[ReleaserError] = ()) -> State:
+    """The state of a release by a look at it, how its effects *ended* on record, and what a run ran into."""
+    known = {**ended, **{e.effect: e.result for e in ends(view)}}
+    return outlook(view.with_delivered(deliver.delivered(view.manifest, known)).state, known, problems)
+
+
+def swap(view: View, records: Iterable[Mapping[str, Any]]) -> ConflictError | None:
+    """What is wrong where a public release holds another manifest than the one whose effects have begun.
+
+    While it is a draft, nothing is out but what a later look finds, and another manifest needs its own approvals.
+    """
+    found, begun = view.manifest.digest(), begun_with(records)
+    if view.candidate.release.draft or begun in ("", found):
+        return None
+    return swapped(view.manifest.tag.name, found, begun)
+
+
+def _setbacks(view: View, known: Mapping[str, Ending]) -> Iterator[ReleaserError]:
+    """What was refused, or lost, and is still on record as the last word."""
+    tag = view.manifest.tag.name
+    for publication in view.manifest.publications:
+        yield from registries.setbacks(publication, view.world.shelves[publication.id], known, tag)
+    yield from deliver.setbacks(view.manifest, known)
