@@ -12,7 +12,7 @@ from releaser.errors import Exit
 from releaser.rehearsal.server import Call
 from tests.faces.stage import Ran, Stage, recompressed, rewheel
 
-WHEEL = "ternlet-0.9.0-py3-none-manylinux_2_17_x86_64.whl"
+WHEEL = "ternlet-0.9.0-py3-none-macosx_11_0_arm64.whl"  # the first of its package to leave
 FILES = {
     "pypi": ("pypi.mint-token", "pypi.upload", "ternlet", WHEEL),
     "crates.io": ("crates.exchange", "crates.publish", "ternlet", "ternlet-0.9.0.crate"),

@@ -32,7 +32,7 @@ from tests.adapters.peer import ANSWER, PATIENCE, Line, answer, answering, peer,
 from tests.adapters.wires import Clock, at
 
 SHORT = Limits(connect=0.3, read=0.3, write=0.3, pool=0.3, total=PATIENCE)
-DRIP = Limits(total=0.3)
+DRIP = Limits(total=1.0)
 LARGE = 64 << 20  # bytes; more than loopback holds on its way
 
 
@@ -153,7 +153,7 @@ def test_a_body_that_is_read_in_drips_ends(large: Body) -> None:
             line.wire.recv(1 << 10)
 
     with peer(talk) as slow:
-        receipt = write(Client(limits=Limits(total=0.3, slowest=1 << 40)), slow.url, large)
+        receipt = write(Client(limits=Limits(total=1.0, slowest=1 << 40)), slow.url, large)
     assert (receipt.sent, "WriteTimeout" in receipt.detail) == (Sent.UNKNOWN, True)
 
 

@@ -527,7 +527,7 @@ def test_a_connection_that_was_ended_is_made_again(cluster: Cluster, schema: str
 
 @postgresql
 def test_a_server_that_falls_silent_is_not_waited_for(cluster: Cluster, schema: str) -> None:
-    with PostgresStore("", TAG, patience=2) as store:
+    with PostgresStore("", TAG, patience=4) as store:
         silent = backend(cluster, schema)
         os.kill(silent, signal.SIGSTOP)
         try:
@@ -539,7 +539,7 @@ def test_a_server_that_falls_silent_is_not_waited_for(cluster: Cluster, schema: 
 
 @postgresql
 def test_a_locked_table_is_waited_for_and_then_held(cluster: Cluster, schema: str) -> None:
-    with PostgresStore("", TAG, patience=2) as store, cluster.owner(schema) as owner:
+    with PostgresStore("", TAG, patience=4) as store, cluster.owner(schema) as owner:
         owner.execute("BEGIN")
         owner.execute("LOCK TABLE ledger")
         assert outcome(lambda: store.extend(0, LINES[:1])) == "ledger-held"

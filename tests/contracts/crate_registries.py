@@ -302,7 +302,7 @@ def _rehearsal(folder: Path, issuer: Issuer, client: Client, clock: Clock) -> It
     crates.start()
     setting = Rehearsed(crates, faults, clock)
     index = crates.index.removeprefix("sparse+").removesuffix("/")
-    with httpx.Client(trust_env=False, verify=tls(), headers={"User-Agent": "contracts"}) as http:
+    with httpx.Client(timeout=60.0, trust_env=False, verify=tls(), headers={"User-Agent": "contracts"}) as http:
         yield Served(crates.url, index, crates.user_token, http, client, clock, issuer, setting, folder)
     crates.stop()
 
@@ -324,7 +324,9 @@ def _kellnr(folder: Path, issuer: Issuer, client: Client, clock: Clock) -> Itera
     with (
         running(SERVERS / "bin/kellnr", "start", ready=f"{index}/config.json", folder=folder, environ=environ),
         # It hangs up on a body that it has not read, so no connection is used twice.
-        httpx.Client(trust_env=False, verify=tls(), limits=httpx.Limits(max_keepalive_connections=0)) as http,
+        httpx.Client(
+            timeout=60.0, trust_env=False, verify=tls(), limits=httpx.Limits(max_keepalive_connections=0)
+        ) as http,
     ):
         yield Served(url, index, token, http, client, clock, issuer, Real(), folder)
 

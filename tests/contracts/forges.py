@@ -187,7 +187,7 @@ def _rehearsal(folder: Path) -> Iterator[Home]:
     github.add_team(TEAM, ["ana"])
     tokens["job"] = github.add_actions_token(TOOL)
     github.start()
-    with httpx.Client(trust_env=False) as http:
+    with httpx.Client(timeout=60.0, trust_env=False) as http:
         yield Home(github.url, http, tokens, folder, github)
     github.stop()
 

@@ -295,7 +295,7 @@ def _rehearsal(folder: Path, issuer: Issuer, client: Client) -> Iterator[Served]
     npm.add_package("elsewhere")
     setting = Rehearsed(npm, faults)
     setting.trust("elsewhere")
-    with httpx.Client(trust_env=False) as http:
+    with httpx.Client(timeout=60.0, trust_env=False) as http:
         made = Served(npm.url, npm.user_token, "", npm.otp, http, client, issuer, setting, folder)
         yield Served(npm.url, npm.user_token, made.mint("elsewhere"), npm.otp, http, client, issuer, setting, folder)
     npm.stop()

@@ -369,7 +369,9 @@ def _indexes(folder: Path) -> Iterator[Opener]:
         issuer = Issuer(folder / "oidc", Journal(), Faults())
         issuer.start()
         stack.callback(issuer.stop)
-        http = stack.enter_context(httpx.Client(trust_env=False))  # one for all: making it takes longer than a case
+        http = stack.enter_context(
+            httpx.Client(timeout=60.0, trust_env=False)
+        )  # one for all: making it takes longer than a case
 
         @cache
         def server(key: str) -> Server:

@@ -16,14 +16,20 @@ import pytest
 
 from tests.places import SERVERS as SERVERS
 
-PATIENCE = 60.0  # seconds until a server answers
+PATIENCE = 300.0  # seconds until a server answers
+_KEPT: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 on which nothing listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 that the system gives to nobody else while this process lives.
+
+    It stays bound, so only who asks for exactly this port, and reuses addresses as servers do, may listen on it.
+    """
+    keeper = socket.socket()
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.bind(("127.0.0.1", 0))
+    _KEPT.append(keeper)
+    return int(keeper.getsockname()[1])
 
 
 @contextmanager

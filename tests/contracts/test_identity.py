@@ -182,7 +182,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Exc
     clock = Clock()
     clock.time = datetime.fromtimestamp(NOW, UTC)
     client = Client(clock=clock)
-    with httpx.Client(trust_env=False) as http:
+    with httpx.Client(timeout=60.0, trust_env=False) as http:
         yield {
             "pypi": Exchange(PYPI, "pypi", at_pypi, PyPI(at(at_pypi.url), client), issuer, client, http),
             "crates": Exchange(CRATES, "crates.io", at_crates, Crates(at(at_crates.url), client), issuer, client, http),

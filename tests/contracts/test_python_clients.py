@@ -62,7 +62,7 @@ class Shell:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=300,
         )
         return Ran("fails" if done.returncode else "succeeds", done.stdout + done.stderr)
 

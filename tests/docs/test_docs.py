@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 PAGES = [README, *sorted(DOCS.rglob("*.md"))]
-SECONDS = 60.0
+SECONDS = 600.0
 GATES = [gate.__name__ for gate in RULES]
 
 

@@ -343,7 +343,7 @@ def test_a_refused_file_holds_back_what_needs_it_and_nothing_else(approved: Stag
 
 
 def test_an_index_that_lags_is_waited_for(approved: Stage) -> None:
-    approved.world.lag(0.4)
+    approved.world.lag(2.0)
     impatient = approved.publish("--wait", "0")
     assert impatient.code == Exit.WAITING
     assert "index-lags" in impatient.err

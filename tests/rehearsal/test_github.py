@@ -93,7 +93,7 @@ def running(root: Path, http: httpx.Client) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def http() -> Iterator[httpx.Client]:
-    with httpx.Client() as client:
+    with httpx.Client(timeout=60.0) as client:
         yield client
 
 

@@ -24,7 +24,7 @@ class World:
         self.journal, self.faults = Journal(), Faults()
         self.issuer = Issuer(root / "oidc", self.journal, self.faults)
         self.npm = Npm(root / "npm", self.journal, self.faults, self.issuer)
-        self.http = httpx.Client(base_url=self.npm.url, trust_env=False)
+        self.http = httpx.Client(base_url=self.npm.url, timeout=60.0, trust_env=False)
 
     def put(self, token: str) -> httpx.Response:
         return self.http.put(f"/{PACK.name}", json=PACK.document(), headers={"Authorization": f"Bearer {token}"})

@@ -28,7 +28,7 @@ class World:
         self.journal, self.faults, self.issuer = Journal(), Faults(), issuer
         self.pypi = PyPI(root / "pypi", self.journal, self.faults, issuer)
         self.pypi.start()
-        self.http = httpx.Client(base_url=self.pypi.url)
+        self.http = httpx.Client(base_url=self.pypi.url, timeout=60.0)
 
     def token(self) -> str:
         answer = self.http.post("/_/oidc/mint-token", json={"token": self.issuer.token("pypi")})
