@@ -237,7 +237,9 @@ class Disk:
         kept, torn = self.lines[:after], b"".join(self.lines[after:])
         if len(kept) < after or b"\n" in torn:
             return False
-        self.lines = [*(line.removesuffix(b"\n") + b"\n" for line in kept), *lines]
+        if kept and not kept[-1].endswith(b"\n"):
+            kept[-1] += b"\n"
+        self.lines = [*kept, *lines]
         return True
 
 
@@ -488,7 +490,8 @@ class Registry:
     of the next writes, one each, None for one that goes well, with ``lateness`` in seconds; packages in ``refused`` are
     refused for good, files in ``burned`` for their name was used up, those in ``closed`` have no trusted publisher;
     ``denying`` registries give rights and then deny them all. Without ``digests``, files are listed without one;
-    ``down`` registries answer no read. ``index`` is what consumers are shown, or told, instead of what is there.
+    ``down`` registries answer no read, others after ``slowness`` seconds. ``index`` is what consumers are shown, or
+    told, instead of what is there.
     """
 
     def __init__(self, power: Power, clock: Clock, name: str, terms: Terms, *, forgiving: bool) -> None:
@@ -510,6 +513,7 @@ class Registry:
         self.index: Listing | ExternalError | None = None
         self.burned: set[str] = set()
         self.lateness = 60.0
+        self.slowness = 0.0
         self._clock = clock
         self._spent: set[str] = set()
         self.rights: dict[str, str] = {}
@@ -533,6 +537,8 @@ class Registry:
 
     @port
     def observe(self, package: str, version: str) -> Listing:
+        if self.slowness:
+            self._clock.sleep(self.slowness)
         return self._listing(package, version, self.record_lag)
 
     @port

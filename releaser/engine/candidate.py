@@ -89,6 +89,18 @@ def candidate(
     return Candidate(release, manifest, policy, digest, damaged)
 
 
+def swapped(tag: str, found: str, wanted: str) -> ConflictError:
+    """What is wrong where release.json has another digest than the one that is being published."""
+    return ConflictError(
+        "manifest-swapped",
+        "release.json was replaced while it was being published",
+        object=tag,
+        found=found,
+        wanted=wanted,
+        hint=f"find out who did it, and put the wanted one back: gh release upload {tag} release.json --clobber",
+    )
+
+
 @contextmanager
 def _damage_once_public(release: Release) -> Iterator[None]:
     """Turn what is wrong with the ``release.json`` of a public release into damage that people have to mend."""
@@ -103,7 +115,7 @@ def _damage_once_public(release: Release) -> Iterator[None]:
             object=release.url,
             found=f"{error.message} ({error.found})",
             wanted=f"the approved {ASSET}, whose sha256 is in {CHECKSUMS}",
-            hint=f"{put_back(release, ASSET)}; where that does not help, choose a new version",
+            hint=f"if it is the approved one, use the releaser that made it; else, {put_back(release, ASSET)}",
         ) from error
 
 

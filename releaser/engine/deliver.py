@@ -129,13 +129,12 @@ def _send(run: Run, entry: PlannedDelivery) -> Receipt:
     return replace(receipt, sent=Sent.REFUSED) if receipt.sent is Sent.DENIED else receipt  # there is no fresh right
 
 
-def setbacks(manifest: Manifest, known: Mapping[str, Ending]) -> Iterator[ExternalError]:
+def setbacks(manifest: Manifest, known: Mapping[str, Ending], again: str) -> Iterator[ExternalError]:
     """What stands in the way of the deliveries whose writes are *known* to have been refused."""
     for entry in manifest.downstream:
         end = known.get(delivery_key(entry, manifest))
         if end and end.result == "refused":
-            receipt = Receipt(Sent.REFUSED, end.evidence)
-            yield _unseen(entry, receipt, f"releaser publish {manifest.tag.name}")
+            yield _unseen(entry, Receipt(Sent.REFUSED, end.evidence), again)
 
 
 def _unseen(entry: PlannedDelivery, receipt: Receipt, again: str) -> ExternalError:

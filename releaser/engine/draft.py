@@ -84,12 +84,12 @@ def damage(release: Release, manifest: Manifest) -> tuple[ConflictError, ...]:
 def put_back(release: Release, name: str) -> str:
     """What to type to give a public release its approved *name* back."""
     clobber = " --clobber" if any(a.name == name for a in release.assets) else ""
-    tag = release.tag
-    return f"with the approved file: gh release upload {tag} {name}{clobber}; then releaser publish {tag}"
+    tag = shlex.quote(release.tag)
+    return f"with the approved file: gh release upload {tag} {shlex.quote(name)}{clobber}; then releaser publish {tag}"
 
 
 def _damaged(release: Release, name: str, found: str, wanted: str) -> ConflictError:
-    tag = release.tag
+    tag = shlex.quote(release.tag)
     if not wanted:
         drop = f"gh release delete-asset {tag} {shlex.quote(name)}; then releaser publish {tag}"
         return ConflictError(

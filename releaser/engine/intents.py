@@ -10,6 +10,7 @@ open is taken up by the next one.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,8 @@ from typing import Any
 from releaser.engine.ledger import Entry, Ledger
 from releaser.engine.ports import Clock, Receipt, Sent
 
+UNDRAFT = "release/"
+"""What the keys of making a release public begin with."""
 _ATTEMPTS = 3
 _ALIVE = 3600.0
 """Seconds after which no request of a run that recorded an intent can still be under way, and no index still lags."""
@@ -94,6 +97,7 @@ class Intents:
                 self._attempts[ending.effect] = self._attempts.get(ending.effect, 0) - (ending.result == "unsent")
                 self._open.pop(ending.effect, None)
                 self._ended[ending.effect] = ending.result
+                self._not_before[ending.effect] = self._clock.elapsed()
 
     def record(self, *entries: Entry) -> None:
         """Put the ends noted so far on record, and *entries* behind them."""
@@ -113,9 +117,10 @@ class Intents:
         receipt = self.latest(key)
         return receipt is not None and receipt.sent is Sent.ACCEPTED
 
-    def unseen(self, key: str) -> bool:
-        """Whether the effect was accepted so long ago that it should have been seen."""
-        return self.accepted(key) and self._clock.elapsed() - self._not_before[key] >= _ALIVE
+    def is_overdue(self, key: str) -> bool:
+        """Whether the effect was accepted, or seen done, so long ago that whoever looks now should see it."""
+        known = self.accepted(key) or self._ended.get(key) == "done"
+        return known and self._clock.elapsed() - self._not_before[key] >= _ALIVE
 
     def may_send(self, key: str) -> bool:
         """Whether an effect that is not there may be sent: nothing of ours is on its way, was accepted or seen done."""
@@ -146,14 +151,18 @@ class Intents:
                 latest[record["body"]["effect"]] = record
             elif record["kind"] == "outcome":
                 latest.pop(record["body"]["effect"], None)
-        now = self._ledger.now()
+                self._not_before[record["body"]["effect"]] = self._clock.elapsed() - self._age(record)
         for key, record in latest.items():
             body = record["body"]
-            age = max(0.0, (now - datetime.fromisoformat(record["at"])).total_seconds())
+            age = self._age(record)
             if record["kind"] == "intent":  # its request may still be on its way, however long ago that was recorded
                 self._note(key, Receipt(Sent.UNKNOWN), age if age >= _ALIVE else 0.0)
             else:
                 self._note(key, Receipt(Sent(body["result"]), body["detail"], body["wait"]), age)
+
+    def _age(self, record: Mapping[str, Any]) -> float:
+        """The seconds since a record was made."""
+        return max(0.0, (self._ledger.now() - datetime.fromisoformat(record["at"])).total_seconds())
 
     def _note(self, key: str, receipt: Receipt, age: float) -> None:
         self._open[key] = receipt
@@ -161,17 +170,22 @@ class Intents:
 
 
 def begun_with(records: Iterable[Mapping[str, Any]]) -> str:
-    """The digest of the manifest whose effects have begun and were not taken back; empty before the first. Pure."""
-    manifest, begun = "", dict[str, str]()
+    """The digest of the manifest whose effects have begun and were not taken back; empty before the first. Pure.
+
+    That a release was made public does not count: it may be deleted and drafted again before anything else is out.
+    """
+    manifest, begun, sent = "", dict[str, str](), Counter[str]()
     for record in records:
         body = record["body"]
+        effect, result = body.get("effect", ""), body.get("result", "")
         if record["kind"] == "run":
             manifest = body.get("manifest", "")
-        elif record["kind"] == "intent":
-            begun.setdefault(body["effect"], manifest)
-        elif record["kind"] == "outcome" and body["result"] in ("unsent", "absent", "refused"):
-            begun.pop(body["effect"], None)
-    return next(filter(None, begun.values()), "")
+        elif record["kind"] == "intent" and not effect.startswith(UNDRAFT):
+            begun[effect] = manifest
+            sent[effect] += 1
+        elif record["kind"] == "outcome" and effect in begun:
+            sent[effect] = {"unsent": sent[effect] - 1, "refused": 0}.get(result, max(1, sent[effect]))
+    return next((begun[effect] for effect in begun if sent[effect] > 0 and begun[effect]), "")
 
 
 def endings(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Ending]:

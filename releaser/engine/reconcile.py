@@ -128,7 +128,7 @@ def make_public(run: Run) -> None:
         return run.guard().candidate.release
 
     if run.view.candidate.release.draft:
-        undraft(run.outside, run.intents, run.patience, run.manifest, guard, latest=_is_latest(run))
+        undraft(run.outside, run.intents, run.patience, run.manifest, guard, latest=_is_latest(run), again=run.again)
 
 
 def _is_latest(run: Run) -> bool:
@@ -152,7 +152,7 @@ def _conclude(run: Run, ledger: Ledger) -> Result:
     view = run.view
     seen: View | None = None
 
-    def state() -> State:
+    def judged() -> State:
         ended = run.intents.ended
         return state_of(seen, ended, run.problems) if seen else outlook(State.PUBLISHING, ended, run.problems)
 
@@ -164,11 +164,13 @@ def _conclude(run: Run, ledger: Ledger) -> Result:
         seen = view
     except ReleaserError as error:
         run.problem(error)
+    state = judged()
     try:
-        _record(run, ledger, state())
+        _record(run, ledger, state)
     except ReleaserError as error:
         run.problem(error)
-    return Result(view, state(), tuple(sorted(run.problems, key=lambda p: -p.exit)))
+        state = judged()
+    return Result(view, state, tuple(sorted(run.problems, key=lambda p: -p.exit)))
 
 
 def _record(run: Run, ledger: Ledger, state: State) -> None:

@@ -85,18 +85,19 @@ class Publications:
     def converge(self) -> set[str]:
         """Publish until every target is visible, refused, or held back by one that is; those that are visible."""
         clock, patience = self.run.outside.clock, self.run.patience
-        deadline = clock.elapsed() + patience.visible
+        deadline, overdue = clock.elapsed() + patience.visible, False
         while ready := self._ready():
             shelves = self._look(ready)
             moved = self._take_in(ready, shelves)
+            if overdue and not moved:  # by a look behind the deadline, after which nothing is sent
+                self._give_up(self._ready(), shelves)
+                break
             steps = self._steps(ready, shelves)
             moved = self._send(steps) or moved
             if moved:
                 deadline = clock.elapsed() + patience.visible
-            elif not steps and clock.elapsed() >= deadline:
-                self._give_up(self._ready(), shelves)
-                break
-            elif not steps:
+            overdue = not moved and clock.elapsed() >= deadline
+            if not (moved or steps or overdue):
                 self._say_waiting(shelves)
                 clock.sleep(patience.poll)
         return self.done
@@ -281,7 +282,7 @@ class Publications:
         for publication in waiting:
             what, shelf = f"{publication.package} {publication.version}", shelves[publication.id]
             if gone := self._gone(publication, shelf):
-                self.run.intents.close(Ending(effect(publication, n), "gone", "not shown any more") for n in gone)
+                self.run.intents.close(Ending(effect(publication, n), "gone", "not shown") for n in gone)
                 self._fail(publication, _gone(publication, gone[0], self.run.again))
                 continue
             index = self._visible.get(publication.id, shelf)
@@ -306,10 +307,10 @@ class Publications:
             self.run.problem(error)
 
     def _gone(self, publication: PlannedPublication, shelf: Shelf | Unobserved) -> list[str]:
-        """The files that were done, or accepted long ago, and are not there."""
-        files, intents = shelf.files if isinstance(shelf, Shelf) else {}, self.run.intents
-        absent = {n: effect(publication, n) for n, p in files.items() if p is Presence.ABSENT}
-        return [n for n, key in absent.items() if intents.ended.get(key) == "done" or intents.unseen(key)]
+        """The files that were seen or accepted long ago, and are not there."""
+        files = shelf.files if isinstance(shelf, Shelf) else {}
+        absent = [n for n, p in files.items() if p is Presence.ABSENT]
+        return [n for n in absent if self.run.intents.is_overdue(effect(publication, n))]
 
 
 class _Rights:
@@ -336,7 +337,7 @@ class _Rights:
 
 
 def setbacks(
-    publication: PlannedPublication, shelf: Shelf | Unobserved, known: Mapping[str, Ending], tag: str
+    publication: PlannedPublication, shelf: Shelf | Unobserved, known: Mapping[str, Ending], again: str
 ) -> Iterator[ReleaserError]:
     """What stands in the way of a publication by the *known* ends of its files' writes, once for each reason."""
     if isinstance(shelf, Shelf) and is_conflict(shelf):
@@ -348,7 +349,7 @@ def setbacks(
             continue
         told.add((end.result, end.evidence))
         if end.result == "gone":
-            yield _gone(publication, name, f"releaser publish {tag}")
+            yield _gone(publication, name, again)
         elif end.result in _REFUSALS:
             yield _refusal(publication, name, Receipt(_REFUSALS[end.result], end.evidence))
 
@@ -373,7 +374,7 @@ def _gone(publication: PlannedPublication, name: str, again: str) -> ConflictErr
         "file-gone",
         f"{publication.registry} took {name} and does not show it",
         object=f"{publication.package} {publication.version} at {publication.registry}",
-        found="not there, for as long as this waits",
+        found="not shown an hour later, or later still",
         wanted="our digest",
         hint=f"find out who deleted it, and choose a new version; if it is there again: {again}",
     )

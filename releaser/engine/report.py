@@ -27,11 +27,12 @@ def report(
 ) -> StatusReport:
     """The status document of one look."""
     manifest, freeze, seen = view.manifest, view.world.freeze, view.world.deliveries.values()
+    swapped = any(p.code == "manifest-swapped" for p in problems)
     step = next_step(
         state,
         draft=view.candidate.release.draft,
         all_frozen=isinstance(freeze, Freeze) and not freeze.tag,
-        damaged=bool(view.world.damage),
+        damaged=bool(view.world.damage) and not swapped,
         proposed=any(isinstance(d, Delivery) and d.state is DeliveryState.PROPOSED for d in seen),
     )
     return StatusReport(
@@ -47,7 +48,7 @@ def report(
         release=view.candidate.release.url,
         draft=view.candidate.release.draft,
         assembled_by=next((a.by.login for a in view.candidate.release.assets if a.name == ASSET), ""),
-        gates=view.rows,
+        gates=() if swapped else view.rows,  # they are about a manifest that counts for nothing
         publications=tuple(_publication(p, view) for p in manifest.publications),
         downstream=tuple(_delivery(d, view.world.deliveries.get(d.id)) for d in manifest.downstream),
         problems=tuple(problem(p) for p in problems),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from releaser.engine.candidate import swapped
 from releaser.engine.intents import Intents
 from releaser.engine.ports import Clock, Outside, Receipt, Sent
 from releaser.engine.states import has_begun
@@ -60,7 +61,7 @@ class Run:
     @property
     def again(self) -> str:
         """The command that goes on with this release."""
-        return f"releaser publish {self.subject.tag}"
+        return self.subject.again
 
     def say(self, event: str, **facts: object) -> None:
         self.outside.reporter.say(event, **facts)
@@ -85,18 +86,6 @@ class Run:
     def until(self, seconds: float, look: Callable[[], T | None]) -> T | None:
         """What *look* finds, looking again and again; None when the time is over."""
         return until(self.outside.clock, self.patience.poll, seconds, look)
-
-
-def swapped(tag: str, found: str, wanted: str) -> ConflictError:
-    """What is wrong where release.json has another digest than the one that is being published."""
-    return ConflictError(
-        "manifest-swapped",
-        "release.json was replaced while it was being published",
-        object=tag,
-        found=found,
-        wanted=wanted,
-        hint=f"find out who did it, and put the wanted one back: gh release upload {tag} release.json --clobber",
-    )
 
 
 def until(clock: Clock, poll: float, seconds: float, look: Callable[[], T | None]) -> T | None:

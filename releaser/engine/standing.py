@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from releaser.engine import deliver, registries
+from releaser.engine import deliver, registries, undraft
+from releaser.engine.candidate import swapped
 from releaser.engine.intents import Ending, begun_with, endings
-from releaser.engine.run import swapped
 from releaser.engine.states import State, outlook
-from releaser.engine.undraft import undraft_key
 from releaser.engine.view import View
 from releaser.errors import ConflictError, ReleaserError
 
 
-def standing(view: View, records: Iterable[Mapping[str, Any]]) -> tuple[State, Sequence[ReleaserError]]:
-    """The state of a release by a look at it and what is on record of it, and what is known to stand in its way."""
+def standing(view: View, records: Iterable[Mapping[str, Any]], again: str) -> tuple[State, Sequence[ReleaserError]]:
+    """The state of a release by a look at it and what is on record of it, and what is known to stand in its way.
+
+    *again* is the command that goes on with it. Against a manifest that was swapped nothing else is judged.
+    """
     records = list(records)
     if problem := swap(view, records):
-        return State.NEEDS_HUMAN, (problem, *view.candidate.damage)
+        return State.NEEDS_HUMAN, (problem,)
     known = {**endings(records), **{e.effect: e for e in ends(view)}}
     return state_of(view, {key: e.result for key, e in known.items()}), (
         *view.candidate.damage,
-        *_setbacks(view, known),
+        *_setbacks(view, known, again),
     )
 
 
@@ -30,7 +32,7 @@ def ends(view: View) -> Iterator[Ending]:
     """The end of every effect that a look shows."""
     release, manifest = view.candidate.release, view.manifest
     if not release.draft:
-        yield Ending(undraft_key(manifest), "done", release.url)
+        yield Ending(undraft.undraft_key(manifest), "done", release.url)
     for publication in manifest.publications:
         shelf = view.world.shelves[publication.id]
         yield from registries.shown(publication, shelf, {a.name: a for a in manifest.artifacts})
@@ -48,15 +50,18 @@ def swap(view: View, records: Iterable[Mapping[str, Any]]) -> ConflictError | No
 
     While it is a draft, nothing is out but what a later look finds, and another manifest needs its own approvals.
     """
+    if view.candidate.release.draft:
+        return None
     found, begun = view.manifest.digest(), begun_with(records)
-    if view.candidate.release.draft or begun in ("", found):
+    if begun in ("", found):
         return None
     return swapped(view.manifest.tag.name, found, begun)
 
 
-def _setbacks(view: View, known: Mapping[str, Ending]) -> Iterator[ReleaserError]:
+def _setbacks(view: View, known: Mapping[str, Ending], again: str) -> Iterator[ReleaserError]:
     """What was refused, or lost, and is still on record as the last word."""
-    tag = view.manifest.tag.name
-    for publication in view.manifest.publications:
-        yield from registries.setbacks(publication, view.world.shelves[publication.id], known, tag)
-    yield from deliver.setbacks(view.manifest, known)
+    release, manifest = view.candidate.release, view.manifest
+    yield from undraft.setbacks(release, known.get(undraft.undraft_key(manifest)), again)
+    for publication in manifest.publications:
+        yield from registries.setbacks(publication, view.world.shelves[publication.id], known, again)
+    yield from deliver.setbacks(manifest, known, again)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from releaser.engine.draft import release_of
-from releaser.engine.intents import Ending, Intents
+from releaser.engine.intents import UNDRAFT, Ending, Intents
 from releaser.engine.ports import Outside, Receipt, Release, Sent
 from releaser.engine.run import Patience, until
 from releaser.errors import ExternalError, ReleaserError
@@ -20,10 +20,12 @@ def undraft(
     guard: Callable[[], Release],
     *,
     latest: bool,
+    again: str,
 ) -> Release:
     """The public release of *manifest*, made public now unless somebody already did.
 
-    *guard* reads the release again and raises where it may not be public (any more). Raises what it raises, and
+    *guard* reads the release again and raises where it may not be public (any more); *again* is the command that goes
+    on. Raises what it raises, and
     ExternalError, ``release-not-public`` or the forge's own, when the forge does not show the release as public.
     """
     key, tag = undraft_key(manifest), manifest.tag.name
@@ -44,12 +46,7 @@ def undraft(
         except ReleaserError:
             intents.close([Ending(key, "unsent")])
             raise
-        problem = ExternalError(
-            "release-not-public",
-            "the forge does not show the release as public yet",
-            object=release.url,
-            hint=f"releaser publish {tag}",
-        )
+        problem = _not_public(release.url, again)
         receipt = Receipt(Sent.ACCEPTED)
         try:
             outside.forge.publish(release, latest=latest)
@@ -69,4 +66,16 @@ def undraft(
 
 def undraft_key(manifest: Manifest) -> str:
     """The key of making a release public."""
-    return f"release/{manifest.tag.name}"
+    return f"{UNDRAFT}{manifest.tag.name}"
+
+
+def setbacks(release: Release, end: Ending | None, again: str) -> Iterator[ExternalError]:
+    """What stands in the way of making a *release* public by how that is known to have ended."""
+    if end and end.result == "refused":
+        yield _not_public(release.url, again, end.evidence)
+
+
+def _not_public(url: str, again: str, found: str = "") -> ExternalError:
+    return ExternalError(
+        "release-not-public", "the forge does not show the release as public", object=url, found=found, hint=again
+    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from releaser.engine import survey
-from releaser.engine.candidate import Candidate, PolicyReader, Published, ballot, candidate
+from releaser.engine.candidate import Candidate, PolicyReader, Published, ballot, candidate, swapped
 from releaser.engine.planner import case_for, plan
 from releaser.engine.ports import Outside
 from releaser.engine.states import State, derive, has_begun, is_complete
@@ -53,7 +53,7 @@ class View:
 
     def with_delivered(self, delivered: frozenset[str]) -> View:
         """The same look where the record has *delivered* as done."""
-        return replace(self, delivered=delivered)
+        return self if delivered == self.delivered else replace(self, delivered=delivered)
 
     @property
     def manifest(self) -> Manifest:
@@ -109,20 +109,29 @@ def has_arrived(seen: Delivery | Unobserved) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Which release is looked at, and with what: tag, policy reader, known registries, event, the policy's path."""
+    """Which release is looked at, and with what: tag, policy reader, known registries, event, the policy's path.
+
+    ``ledger`` is the option that names its ledger in the next command, empty where none does.
+    """
 
     tag: str
     read_policy: PolicyReader
     registries: Registries
     published: Published | None = None
     policy_path: str = DEFAULT_PATH
+    ledger: str = ""
+
+    @property
+    def again(self) -> str:
+        """The command that goes on with this release."""
+        return f"releaser publish {self.tag}{self.ledger}"
 
 
 def look(outside: Outside, subject: Subject, before: Candidate | None = None) -> View:
     """Read everything: release, policy, votes, registries, indexes, package managers.
 
     A public release that was damaged is shown with its damage. Once a run goes on from what it saw *before*, damage is
-    raised instead: ConflictError ``asset-conflict``, ``asset-extra`` or ``asset-lost``.
+    raised instead: ConflictError ``manifest-swapped``, ``asset-conflict``, ``asset-extra`` or ``asset-lost``.
     """
     seen = _candidate(outside, subject, before)
     manifest = seen.manifest
@@ -145,7 +154,7 @@ def look(outside: Outside, subject: Subject, before: Candidate | None = None) ->
 def glance(outside: Outside, subject: Subject, before: Candidate, *, begun: bool) -> View:
     """Read again only what can void an approval: files, tag, branch, policy, freeze, checks, votes and voters.
 
-    Raises the first damage of a public release, as `look` does.
+    Raises what became of a release since *before*, as `look` does.
     """
     seen = _candidate(outside, subject, before)
     world = World(
@@ -159,6 +168,8 @@ def glance(outside: Outside, subject: Subject, before: Candidate, *, begun: bool
 
 def _candidate(outside: Outside, subject: Subject, before: Candidate | None) -> Candidate:
     seen = candidate(outside, subject.tag, subject.read_policy, subject.registries, subject.policy_path, before)
+    if before is not None and seen.digest != before.digest:
+        raise swapped(subject.tag, seen.digest, before.digest)
     if before is not None and seen.damage:
         raise seen.damage[0]
     return seen

@@ -185,8 +185,8 @@ class Wiring:
                 if ledger.length:
                     self.reporter.say("ledger", where=ledger.where, records=ledger.length, head=ledger.head)
 
-    def records(self, where: str | None, tag: str) -> tuple[str, Sequence[bytes]]:
-        """Where the ledger of *tag* is, and its lines, for reading: none where there is none, and nothing is made.
+    def records(self, where: str | None, tag: str) -> tuple[str, Sequence[Mapping[str, Any]], bytes]:
+        """Where the ledger of *tag* is, its records, and what is torn behind them; nothing is made where there is none.
 
         Raises ConfigError, as `verify` does, for a ledger that does not hold or is that of another release.
         """
@@ -196,9 +196,8 @@ class Wiring:
         else:
             with self._store(where, tag, reading=True) as store:
                 name, lines = store.name, store.read()
-        for _ in verify(whole(lines)[0], name, self._release(tag)):
-            pass
-        return name, lines
+        kept, torn = whole(lines)
+        return name, list(verify(kept, name, self._release(tag))), torn
 
     def _release(self, tag: str) -> str:
         """What a ledger is about: repository and tag, or the tag alone where the repository is not known."""

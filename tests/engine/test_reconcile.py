@@ -150,16 +150,27 @@ def test_only_the_highest_stable_version_becomes_the_latest(scene: Scene, there:
     assert scene.world.forge.latest == latest
 
 
+def test_a_registry_that_is_busy_and_slow_is_not_asked_for_ever(scene: Scene) -> None:
+    scene.world.crates.faults = [Fault.BUSY] * 1000
+    scene.world.crates.slowness = 31.0
+    began = scene.world.clock.elapsed()
+    result = scene.publish()
+    assert (result.state, problem(result).code) == (State.PUBLISHING, "registry-refused")
+    assert scene.world.clock.elapsed() - began < PATIENCE.visible + 600
+
+
 # What is taken away again
 
 
 def test_a_file_that_was_there_and_is_not_any_more_is_for_people(scene: Scene) -> None:
     scene.publish()
     scene.world.pypi.take_down(MAC)
+    assert [p.code for p in scene.publish(patience=replace(PATIENCE, visible=0.0)).problems] == ["index-lags"]
+    scene.later(hours=1)
     before = scene.world.clock.elapsed()
     result = scene.publish()
     assert (result.state, problem(result).code) == (State.NEEDS_HUMAN, "file-gone")
-    assert scene.world.clock.elapsed() - before >= PATIENCE.visible, "an index may lag"
+    assert scene.world.clock.elapsed() - before >= PATIENCE.visible, "an index may be out of order"
     before = scene.world.clock.elapsed()
     result = scene.publish()
     assert (result.state, problem(result).code) == (State.NEEDS_HUMAN, "file-gone")
@@ -170,7 +181,8 @@ def test_a_file_that_was_there_and_is_not_any_more_is_for_people(scene: Scene) -
 def test_a_file_that_is_there_again_is_done(scene: Scene) -> None:
     scene.publish()
     scene.world.pypi.take_down(MAC)
-    scene.publish()
+    scene.later(hours=1)
+    assert scene.publish().state is State.NEEDS_HUMAN
     scene.world.pypi.plant("coglet", "1.2.0", MAC, content(MAC))
     assert_released(scene, scene.publish())
 

@@ -343,12 +343,12 @@ def test_a_refused_file_holds_back_what_needs_it_and_nothing_else(approved: Stag
 
 
 def test_an_index_that_lags_is_waited_for(approved: Stage) -> None:
-    approved.world.lag(2.0)
+    approved.world.lag(1.0)
     impatient = approved.publish("--wait", "0")
     assert impatient.code == Exit.WAITING
     assert "index-lags" in impatient.err
     assert uploads(approved)["pypi.upload"] == 3  # tern needs a ternlet that installers can see
-    succeed(approved.publish("--wait", "20"))
+    succeed(approved.publish("--wait", "20", "--settle", "20"))
     assert shown(approved.status()) == ALL_VISIBLE
     assert uploads(approved) == FILES
 

@@ -67,7 +67,7 @@ def test_a_kind_of_place_alone_is_no_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert (caught.value.code, caught.value.found) == ("ledger-kind-unknown", where)
     assert caught.value.hint.startswith(f"write {caught.value.wanted}, or ./{where} ")
     assert list(tmp_path.iterdir()) == []
-    assert wiring(tmp_path).records(f"./{where}", "v1") == (f"./{where}", ())
+    assert wiring(tmp_path).records(f"./{where}", "v1") == (f"./{where}", [], b"")
 
 
 def test_a_job_whose_ledger_is_an_unset_variable_keeps_it_where_the_next_one_finds_it(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_job_whose_ledger_is_an_unset_variable_keeps_it_where_the_next_one_fin
 
 @pytest.mark.parametrize("where", ["./mysql:x", "C:"])
 def test_a_file_may_have_a_colon_in_its_name(tmp_path: Path, where: str) -> None:
-    assert wiring(tmp_path).records(where, "v1") == (where, ())
+    assert wiring(tmp_path).records(where, "v1") == (where, [], b"")
 
 
 def test_reading_a_ledger_that_is_not_there_makes_none(tmp_path: Path) -> None:

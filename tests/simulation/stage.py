@@ -144,7 +144,7 @@ class Stage:
             return State.NEEDS_HUMAN
         except RefusedError as refused:
             return State.UNDRAFTED if refused.code in ("release-missing", "release-incomplete") else State.VOIDED
-        state, _ = standing(view, ledger.entries() if ledger else ())
+        state, _ = standing(view, ledger.entries() if ledger else (), self.subject.again)
         return outlook(state, {}, (error,))
 
     def _enter(self, process: Process) -> None:

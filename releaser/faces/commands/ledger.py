@@ -33,7 +33,6 @@ def _hash(text: str) -> str:
 
 def run(options: argparse.Namespace) -> int:
     """Check every record's hash and number; a broken chain ends with exit code 2 and the record's line."""
-    from releaser.engine.ledger import verify, whole
     from releaser.faces.log import reporter, shown
     from releaser.faces.where import repository
     from releaser.faces.wire import Wiring
@@ -43,9 +42,8 @@ def run(options: argparse.Namespace) -> int:
     except ConfigError:
         about = ""  # a file that somebody was sent belongs to no repository here
     wiring = Wiring(reporter(options.log_format), about)
-    where, stored = wiring.records(options.ledger, options.tag)
-    lines, torn = whole(stored)
-    if not lines:
+    where, records, torn = wiring.records(options.ledger, options.tag)
+    if not records:
         raise ConfigError(
             "ledger-missing",
             f"nothing is on record of {options.tag} there",
@@ -54,7 +52,6 @@ def run(options: argparse.Namespace) -> int:
             wanted="what a run of `releaser publish` has recorded",
             hint="give --ledger (and --repository) as that run was given it; a run prints where its ledger is",
         )
-    records = list(verify(lines, where))
     if options.head and not any(r["hash"].startswith(options.head) for r in records):
         raise ConfigError(
             "ledger-cut",

@@ -46,14 +46,20 @@ def run(options: argparse.Namespace) -> int:
 
     action.require_safe_job(os.environ)
     wiring = Wiring(reporter(options.log_format), repository(options))
-    subject = Subject(options.tag, wiring.read_policy, wiring.known, action.published(os.environ))
+    subject = Subject(
+        options.tag,
+        wiring.read_policy,
+        wiring.known,
+        action.published(os.environ),
+        ledger=shared.again(options),
+    )
     patience = Patience(poll=options.poll, refused=3 * options.poll, settle=options.settle, visible=options.wait)
     with wiring.ledger(options.ledger, options.tag) as ledger, wiring.outside() as outside:
         before = look(outside, subject)
         if options.format == "text":
             render.plan_text(before.plan, render.console())
         result = publish(outside, ledger, subject, patience, before)
-        records = Records(ledger.where, ledger.length, shared.again(options))
+        records = Records(ledger.where, ledger.length, subject.ledger)
         done = report(result.view, result.state, result.problems, records)
     if options.format == "json":
         print(render.as_json(done))

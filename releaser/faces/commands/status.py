@@ -18,7 +18,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Read everything, change nothing; exit 0 when released, 4 while on the way, 3 or 6 when stopped."""
-    from releaser.engine.ledger import verify, whole
     from releaser.engine.report import Records, report
     from releaser.engine.standing import standing
     from releaser.engine.states import State
@@ -29,13 +28,18 @@ def run(options: argparse.Namespace) -> int:
     from releaser.faces.wire import Wiring
 
     wiring = Wiring(reporter(options.log_format), repository(options))
-    subject = Subject(options.tag, wiring.read_policy, wiring.known, action.published(os.environ))
-    where, lines = wiring.records(options.ledger, options.tag)
+    subject = Subject(
+        options.tag,
+        wiring.read_policy,
+        wiring.known,
+        action.published(os.environ),
+        ledger=shared.again(options),
+    )
+    where, records, _ = wiring.records(options.ledger, options.tag)
     with wiring.outside() as outside:
         view = look(outside, subject)
-    records = list(verify(whole(lines)[0], where))
-    state, problems = standing(view, records)
-    shown = report(view, state, problems, Records(where, len(records), shared.again(options)))
+    state, problems = standing(view, records, subject.again)
+    shown = report(view, state, problems, Records(where, len(records), subject.ledger))
     if options.format == "json":
         print(render.as_json(shown))
     elif options.format == "markdown":
