@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,14 @@ RECOVER = (Path(__file__).parents[2] / "docs" / "howto" / "recover.md").read_tex
 def published(approved: Stage) -> Stage:
     succeed(approved.publish())
     return approved
+
+
+@pytest.fixture(scope="module")
+def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A drafted release, with a pipe beside it; nothing here changes it."""
+    with Stage(tmp_path_factory.mktemp("waiting")) as stage:
+        os.mkfifo(stage.home / "pipe")
+        yield stage.draft()
 
 
 def test_the_ledger_of_another_repository_is_not_believed(published: Stage) -> None:
@@ -54,10 +63,9 @@ def test_what_lies_behind_the_last_record_is_said_as_it_is_known(published: Stag
 
 @pytest.mark.parametrize("command", ["status {tag}", "ledger verify {tag}", "ledger show {tag}"])
 @pytest.mark.parametrize("place", ["{home}/pipe", "/dev/full", "{home}", "sqlite:", "sqlite:."])
-def test_what_is_no_regular_file_is_not_read(drafted: Stage, command: str, place: str) -> None:
-    os.mkfifo(drafted.home / "pipe")
-    words = command.format(tag=drafted.tag).split()
-    told = drafted.run(*words, "--ledger", place.format(home=drafted.home))
+def test_what_is_no_regular_file_is_not_read(waiting: Stage, command: str, place: str) -> None:
+    words = command.format(tag=waiting.tag).split()
+    told = waiting.run(*words, "--ledger", place.format(home=waiting.home))
     assert told.code == Exit.USAGE
     assert "[ledger-unreadable]" in told.err
     assert "hint: give --ledger the path of a regular file" in told.err
