@@ -168,8 +168,9 @@ def status_text(report: StatusReport, out: Console) -> None:
     if channels:
         _rows(out, [(r.shown, (r.id, f"{r.target}  {r.item}", r.detail)) for r in channels])
         out.print()
+    told = {problem.message for problem in report.problems}
     for gate in report.gates:
-        if gate.status in ("fail", "wait"):
+        if gate.status in ("fail", "wait") and gate.reason not in told:
             found = f" ({gate.found})" if gate.found not in ("", gate.reason) else ""
             out.print(Text(shown(f"{gate.name}: {gate.reason}{found}")))
     for problem in report.problems:
