@@ -112,8 +112,8 @@ def test_a_package_is_the_same_bytes_every_time_and_everywhere() -> None:
     [
         pytest.param({"description": "too short"}, "description", id="a short description"),
         pytest.param({"description": "x" * 4001}, "description", id="a long description"),
-        pytest.param({"description": ABOUT["description"] + "\x1b"}, "description", id="an escape"),  # type: ignore[operator]
-        pytest.param({"description": ABOUT["description"] + "\uffff"}, "description", id="no XML"),  # type: ignore[operator]
+        pytest.param({"description": f"{ABOUT['description']}\x1b"}, "description", id="an escape"),
+        pytest.param({"description": f"{ABOUT['description']}\uffff"}, "description", id="no XML"),
         pytest.param({"authors": "a\nb"}, "authors", id="two lines"),
         pytest.param({"tags": []}, "tags", id="no tag"),
         pytest.param({"assets": {}}, "assets", id="no platform"),
@@ -417,7 +417,7 @@ def test_a_404_of_what_is_no_feed_is_unknown(root: tuple[int, str]) -> None:
 @pytest.mark.parametrize("status", ["Submitted", "Blocked" + "!" * 5000], ids=["a step", "a status"])
 def test_what_a_feed_says_is_shown_on_one_short_line(world: World, status: str) -> None:
     world.choco.deliver(entry(), RELEASE)
-    world.feed.moderate("tool", "1.2.3", status, "Wait\x85\u202eing " + "!" * 5000)  # type: ignore[arg-type]
+    world.feed.moderate("tool", "1.2.3", status, "Wait\x85\u202eing " + "!" * 5000)  # type: ignore[arg-type]  # what no feed should say
     detail = world.choco.observe(entry(), RELEASE).detail
     assert detail.isprintable()
     assert len(detail) < 400
@@ -426,7 +426,7 @@ def test_what_a_feed_says_is_shown_on_one_short_line(world: World, status: str) 
 
 def test_a_status_nobody_knows_is_a_conflict(world: World) -> None:
     world.choco.deliver(entry(), RELEASE)
-    world.feed.moderate("tool", "1.2.3", "Blocked")  # type: ignore[arg-type]
+    world.feed.moderate("tool", "1.2.3", "Blocked")  # type: ignore[arg-type]  # what no feed says yet
     assert world.choco.observe(entry(), RELEASE).state is DeliveryState.CONFLICT
 
 

@@ -87,7 +87,7 @@ def test_two_that_want_the_same_copy_at_once_get_one_download(world: World, asse
                 wait(seconds, timeout=0.2)  # as long as it takes to go wrong
             download(wanted, file, progress)
 
-        world.forge.download = interrupted  # type: ignore[method-assign,assignment]
+        world.forge.download = interrupted  # type: ignore[method-assign,assignment]  # a second fetch comes between
         first = scratch.fetch(asset)
         assert seconds[0].result() == first
         assert first.sha256 == hashlib.sha256(DATA).hexdigest()
