@@ -259,10 +259,13 @@ class _Held:
 
     release: Release
     assets: dict[int, tuple[Asset, bytes]] = field(default_factory=dict)
+    _shown: Release | None = None
 
     def shown(self, *, digests: bool) -> Release:
         assets = tuple(a if digests else replace(a, digest="") for a, _ in self.assets.values())
-        return replace(self.release, assets=assets)
+        if self._shown is None or (self._shown.draft, self._shown.assets) != (self.release.draft, assets):
+            self._shown = replace(self.release, assets=assets)
+        return self._shown
 
 
 class Forge:
@@ -726,6 +729,7 @@ class Scratch:
     def __init__(self, forge: Forge) -> None:
         self._forge = forge
         self._fetched: dict[int, Fetched] = {}
+        self._rooms: list[Memory] = []
 
     def fetch(self, asset: Asset) -> Fetched:
         if asset.id not in self._fetched:
@@ -738,8 +742,9 @@ class Scratch:
     def read(self, asset: Asset, limit: int) -> bytes:
         if asset.size > limit:
             raise ExternalError("asset-too-large", "the asset is too large", object=asset.name, retryable=False)
-        room = in_memory("read")  # of each read, for others may go on during it
+        room = self._rooms.pop() if self._rooms else in_memory("read")  # one each, for others may go on meanwhile
         self._forge.download(asset, room, lambda _: None)
+        self._rooms.append(room)
         return room.data
 
 

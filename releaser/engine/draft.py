@@ -13,7 +13,7 @@ from pathlib import Path
 from releaser.engine.ports import Asset, Outside, Release
 from releaser.engine.rights import policy_text, require_rights
 from releaser.errors import ConflictError, ExternalError, RefusedError
-from releaser.model.manifest import APPROVAL_PREFIX, ASSET, CHECKSUMS, Manifest
+from releaser.model.manifest import APPROVAL_PREFIX, ASSET, Manifest
 from releaser.model.policy import DEFAULT_PATH, Policy
 
 
@@ -29,17 +29,6 @@ def release_of(releases: Sequence[Release]) -> Release | None:
 def is_approval(asset: Asset) -> bool:
     """Whether an asset is an approval record, which people add to a complete release."""
     return asset.name.startswith(APPROVAL_PREFIX) and asset.name.endswith(".json")
-
-
-def wanted_assets(manifest: Manifest) -> dict[str, str]:
-    """Every file the release must hold, by name, with ``sha256:hex``."""
-    import hashlib
-
-    sums = manifest.checksums()
-    return {a.name: f"sha256:{a.sha256}" for a in manifest.artifacts} | {
-        CHECKSUMS: "sha256:" + hashlib.sha256(sums).hexdigest(),
-        ASSET: manifest.digest(),
-    }
 
 
 def compare(release: Release, manifest: Manifest) -> tuple[list[str], list[Asset]]:
@@ -108,7 +97,7 @@ def _damaged(release: Release, name: str, found: str, wanted: str) -> ConflictEr
 
 def _differences(release: Release, manifest: Manifest) -> Iterator[tuple[str, str, str]]:
     """Where *release* is not as *manifest* lists it: name, digest there (or none), digest wanted (or none)."""
-    wanted = wanted_assets(manifest)
+    wanted = manifest.assets()
     there: set[str] = set()
     for asset in release.assets:
         if is_approval(asset):
@@ -138,7 +127,7 @@ def draft(outside: Outside, manifest: Manifest, files: Mapping[str, Path], notes
     if not manifest.draft:
         _require_no_approval_needed(outside, manifest)
     found = release_of(forge.releases(tag.name))
-    missing, ghosts = _lacking(found, manifest) if found else (list(wanted_assets(manifest)), [])
+    missing, ghosts = _lacking(found, manifest) if found else (list(manifest.assets()), [])
     release = found or forge.create_draft(
         tag.name, tag.commit, tag.name, notes, prerelease=manifest.channel != "stable"
     )

@@ -75,7 +75,7 @@ class Run:
 
     def require_same(self, view: View) -> None:
         """Raise ConflictError ``manifest-swapped`` when the release is not the one that this run began with."""
-        if view.manifest != self.manifest:
+        if view.manifest.digest() != self.manifest.digest():
             raise swapped(self.subject.tag, view.manifest.digest(), self.manifest.digest())
 
     def problem(self, error: ReleaserError) -> None:

@@ -22,7 +22,7 @@ def standing(view: View, records: Iterable[Mapping[str, Any]], again: str) -> tu
     if problem := swap(view, records):
         return State.NEEDS_HUMAN, (problem,)
     known = {**endings(records), **{e.effect: e for e in ends(view)}}
-    return state_of(view, {key: e.result for key, e in known.items()}), (
+    return _state(view, {key: e.result for key, e in known.items()}), (
         *view.candidate.damage,
         *_setbacks(view, known, again),
     )
@@ -41,7 +41,10 @@ def ends(view: View) -> Iterator[Ending]:
 
 def state_of(view: View, ended: Mapping[str, str], problems: Sequence[ReleaserError] = ()) -> State:
     """The state of a release by a look at it, how its effects *ended* on record, and what a run ran into."""
-    known = {**ended, **{e.effect: e.result for e in ends(view)}}
+    return _state(view, {**ended, **{e.effect: e.result for e in ends(view)}}, problems)
+
+
+def _state(view: View, known: Mapping[str, str], problems: Sequence[ReleaserError] = ()) -> State:
     return outlook(view.with_delivered(deliver.delivered(view.manifest, known)).state, known, problems)
 
 

@@ -134,36 +134,46 @@ def strict_json(data: bytes, source: str) -> Any:
     Raises ConfigError ``json-invalid``.
     """
 
-    def refuse(found: str) -> ConfigError:
-        return ConfigError("json-invalid", f"{source} is not plain JSON", object=source, found=found, wanted="RFC 8259")
-
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        mapping = dict(items)
-        if len(mapping) != len(items):
-            raise refuse("a key that stands twice in one object")
-        return mapping
-
-    def constant(name: str) -> Any:
-        raise refuse(name)
-
-    def number(text: str) -> float:
-        if math.isinf(value := float(text)):
-            raise refuse(f"{text[:20]}, a number beyond all numbers")
-        return value
-
-    depth = 0
-    shallow = data.count(b"[") + data.count(b"{") <= MAX_DEPTH
-    for token in () if shallow else _STRING_OR_BRACKET.finditer(data):
-        if token[0] in (b"[", b"{"):
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise refuse(f"more than {MAX_DEPTH} levels")
-        elif token[0] in (b"]", b"}"):
-            depth -= 1
     try:
-        value = json.loads(data.decode(), object_pairs_hook=pairs, parse_constant=constant, parse_float=number)
+        _require_shallow(data)
+        value = _STRICT.decode(data.decode())
         if b"\\u" in data:
             json.dumps(value, ensure_ascii=False).encode()
         return value
     except (ValueError, RecursionError) as error:
-        raise refuse(str(error)) from error
+        raise ConfigError(
+            "json-invalid", f"{source} is not plain JSON", object=source, found=str(error), wanted="RFC 8259"
+        ) from error
+
+
+def _require_shallow(data: bytes) -> None:
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for token in _STRING_OR_BRACKET.finditer(data):
+        if token[0] in (b"[", b"{"):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError(f"more than {MAX_DEPTH} levels")
+        elif token[0] in (b"]", b"}"):
+            depth -= 1
+
+
+def _pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(items)
+    if len(mapping) != len(items):
+        raise ValueError("a key that stands twice in one object")
+    return mapping
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _number(text: str) -> float:
+    if math.isinf(value := float(text)):
+        raise ValueError(f"{text[:20]}, a number beyond all numbers")
+    return value
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_number)

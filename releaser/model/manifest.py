@@ -7,6 +7,7 @@ the same tag, policy and bytes, so assembling again gives the same digest.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -79,9 +80,10 @@ class PlannedDelivery(Document):
 class Manifest(Document):
     """One release: which tag, judged by which policy, which bytes, going where."""
 
-    __slots__ = ("_digest",)
+    __slots__ = ("_assets", "_digest")
     if TYPE_CHECKING:
         _digest: Sha256
+        _assets: Mapping[str, Sha256]
 
     schema_: Literal["releaser.release/v1"] = Field(default="releaser.release/v1", alias="schema")
     repository: RepositoryRef
@@ -114,3 +116,11 @@ class Manifest(Document):
         """``SHA256SUMS`` for ``sha256sum --check``: every artifact and the manifest itself, by name."""
         lines = {a.name: a.sha256 for a in self.artifacts} | {ASSET: self.digest().removeprefix("sha256:")}
         return "".join(f"{lines[name]}  {name}\n" for name in sorted(lines)).encode()
+
+    def assets(self) -> Mapping[str, Sha256]:
+        """The digest of every file that the release must hold, by name, worked out once."""
+        if not hasattr(self, "_assets"):
+            found = {a.name: Sha256(f"sha256:{a.sha256}") for a in self.artifacts}
+            found |= {CHECKSUMS: sha256(self.checksums()), ASSET: self.digest()}
+            object.__setattr__(self, "_assets", MappingProxyType(found))
+        return self._assets

@@ -57,7 +57,7 @@ def unfit(vote: Vote, rule: ApprovalRule, ballot: Ballot, manifest: Manifest) ->
         return f"expired after {rule.expires}"
     if not reject and (reason := excluded(rule, manifest, vote.by, ballot.author)):
         return reason
-    if vote.by.roles is not None and not vote.by.roles & set(rule.approvers):
+    if vote.by.roles is not None and vote.by.roles.isdisjoint(rule.approvers):
         return "is not an approver"
     return ""
 

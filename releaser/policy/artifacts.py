@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from releaser.errors import ReleaserError
 from releaser.model.artifact import Inspected, Kind
@@ -51,14 +53,20 @@ def fill(text: str, words: Mapping[str, str]) -> str:
     return text
 
 
-def patterns_of(policy: Policy, words: Mapping[str, str]) -> Mapping[str, list[str]]:
-    """The file-name patterns of every artifact group, filled with *words*."""
-    return {name: [fill(pattern, words) for pattern in group.files] for name, group in policy.artifacts.items()}
+def patterns_of(policy: Policy, words: Mapping[str, str]) -> Mapping[str, re.Pattern[str]]:
+    """What the file names of every artifact group match: its globs, filled with *words*."""
+    globs = {name: tuple(fill(glob, words) for glob in group.files) for name, group in policy.artifacts.items()}
+    return {name: _any_of(rules) for name, rules in globs.items() if rules}
 
 
-def groups_of(name: str, patterns: Mapping[str, list[str]]) -> list[str]:
-    """The artifact groups of whose *patterns* one matches the file *name*."""
-    return [group for group, rules in patterns.items() if any(fnmatch.fnmatchcase(name, rule) for rule in rules)]
+@lru_cache(maxsize=256)  # the same few for every artifact of a release
+def _any_of(globs: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(fnmatch.translate, globs)))
+
+
+def groups_of(name: str, patterns: Mapping[str, re.Pattern[str]]) -> list[str]:
+    """The artifact groups whose *patterns* the file *name* matches."""
+    return [group for group, pattern in patterns.items() if pattern.match(name)]
 
 
 def _misplaced(file: Inspected, groups: list[str]) -> GateRow:

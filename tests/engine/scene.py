@@ -10,7 +10,7 @@ from pathlib import Path
 
 from releaser.engine.candidate import Candidate, Published, candidate
 from releaser.engine.clock import ForgeClock
-from releaser.engine.draft import draft, wanted_assets
+from releaser.engine.draft import draft
 from releaser.engine.ledger import Ledger
 from releaser.engine.ports import Outside, Release, RepositoryFacts
 from releaser.engine.reconcile import Result, publish
@@ -122,7 +122,7 @@ class Scene:
     def written(self, manifest: Manifest) -> dict[str, Path]:
         """Every wanted file of *manifest*."""
         data = {n: content(n) for n in self.groups} | {ASSET: manifest.canonical(), CHECKSUMS: manifest.checksums()}
-        return {name: in_memory(name, data[name]) for name in wanted_assets(manifest)}
+        return {name: in_memory(name, data[name]) for name in manifest.assets()}
 
     def read_policy(self, text: str, source: str) -> Policy:
         return _parsed(text, source, tuple(self.world.registries))

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from releaser.engine.draft import wanted_assets
 from releaser.engine.states import State
 from releaser.errors import ConfigError, ConflictError, ExternalError, RefusedError, ReleaserError
 from releaser.model.artifact import Kind
@@ -293,7 +292,7 @@ def test_every_damage_is_named_with_the_digest_that_is_wanted(scene: Scene) -> N
     scene.world.forge.undraft(scene.release.id)
     lose(scene, CRATE)
     swap(scene, CLI)
-    wanted = wanted_assets(scene.manifest)
+    wanted = scene.manifest.assets()
     rows = {r.object: (r.wanted, r.reason) for r in scene.look().rows if r.status == "fail"}
     assert rows == {n: (wanted[n], f"the public release does not hold {n} of {wanted[n]}") for n in (CLI, CRATE)}
 

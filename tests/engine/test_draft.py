@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from releaser.engine.draft import compare, release_of, wanted_assets
+from releaser.engine.draft import compare, release_of
 from releaser.engine.ports import Release
 from releaser.errors import ConflictError, ExternalError, RefusedError, ReleaserError
 from releaser.model.manifest import ASSET, CHECKSUMS
@@ -29,7 +29,7 @@ def names(release: Release) -> list[str]:
 
 def assert_complete(scene: Scene) -> None:
     shown = {a.name: a.digest for a in scene.release.assets}
-    assert shown == wanted_assets(scene.manifest)
+    assert shown == scene.manifest.assets()
     assert scene.release.draft
 
 

@@ -27,12 +27,14 @@ def read(line: bytes) -> Mapping[str, Any]:
     return record
 
 
+_PLAIN = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 @functools.lru_cache(maxsize=4096)
 def _holds(line: bytes) -> bool:
     """Whether a record's hash is that of the rest of it."""
     rest = {name: value for name, value in read(line).items() if name != "hash"}
-    plain = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    return bool(hashlib.sha256(plain).hexdigest() == read(line)["hash"])
+    return bool(hashlib.sha256(_PLAIN.encode(rest).encode()).hexdigest() == read(line)["hash"])
 
 
 def chain(lines: Sequence[bytes]) -> Iterator[Violation]:

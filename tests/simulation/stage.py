@@ -9,7 +9,7 @@ from datetime import datetime
 
 from releaser.engine.candidate import candidate
 from releaser.engine.clock import ForgeClock
-from releaser.engine.draft import draft, wanted_assets
+from releaser.engine.draft import draft
 from releaser.engine.ledger import Ledger
 from releaser.engine.ports import Outside, RepositoryFacts
 from releaser.engine.reconcile import Result, publish
@@ -207,4 +207,4 @@ def _files(shape: Shape, quorum: int, terms: tuple[tuple[str, Terms], ...]) -> M
     manifest = _manifest(shape, quorum, terms)
     data = {f.name: content(f.name) for f in shape.files}
     data |= {ASSET: manifest.canonical(), CHECKSUMS: manifest.checksums()}
-    return {name: in_memory(name, data[name]) for name in wanted_assets(manifest)}
+    return {name: in_memory(name, data[name]) for name in manifest.assets()}

@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Create or complete the draft. Files are hashed again; other bytes than the manifest's go nowhere."""
-    from releaser.engine.draft import draft, wanted_assets
+    from releaser.engine.draft import draft
     from releaser.engine.reconcile import publish
     from releaser.engine.run import Patience
     from releaser.engine.view import Subject, look
@@ -59,14 +59,14 @@ def run(options: argparse.Namespace) -> int:
             wanted=options.tag,
             hint=assemble,
         )
-    files = {name: folder / name for name in wanted_assets(manifest)} | {
+    files = {name: folder / name for name in manifest.assets()} | {
         ASSET: path,
         CHECKSUMS: path.parent / CHECKSUMS,
     }
     found = {f.artifact.name: f"sha256:{f.artifact.sha256}" for f in inspect_folder(folder)}
     own = {name: files[name] for name in (CHECKSUMS, ASSET) if files[name].is_file()}
     found |= {name: f"sha256:{inspect(file).artifact.sha256}" for name, file in own.items()}
-    for name, wanted in wanted_assets(manifest).items():
+    for name, wanted in manifest.assets().items():
         if found.get(name) != wanted:
             raise ConflictError(
                 "artifact-changed",
