@@ -135,29 +135,23 @@ def campaign(stories: Sequence[Story], jobs: int, tell: Callable[[Report], objec
 def _parts(stories: Sequence[Story], jobs: int) -> Iterator[Report]:
     chunks = [stories[n : n + CHUNK] for n in range(0, len(stories), CHUNK)]
     if jobs == 1:
+        before = gc.get_threshold()
         _spare_the_collector()
         try:
-            yield from map(_part, chunks)
+            yield from map(collect, chunks)
         finally:
-            gc.enable()
+            gc.set_threshold(*before)
             gc.unfreeze()
     else:
         with multiprocessing.get_context("fork").Pool(jobs, _spare_the_collector) as pool:
-            yield from pool.imap(_part, chunks)
+            yield from pool.imap(collect, chunks)
 
 
 def _spare_the_collector() -> None:
-    """Let it come between parts only, and leave out what is there already: it would walk over that again and again."""
+    """Let it come seldom, for stories leave little to it, and leave out what is there already."""
     gc.collect()
     gc.freeze()
-    gc.disable()
-
-
-def _part(stories: Sequence[Story]) -> Report:
-    """What some of the stories show."""
-    report = collect(stories)
-    gc.collect()
-    return report
+    gc.set_threshold(200_000)
 
 
 def as_json(report: Report) -> str:
