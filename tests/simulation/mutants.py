@@ -291,7 +291,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "those who left the team still count",
         _VOTES,
-        "    if vote.by.roles is not None and not vote.by.roles & set(rule.approvers):\n",
+        "    if vote.by.roles is not None and vote.by.roles.isdisjoint(rule.approvers):\n",
         "    if False:\n",
     ),
     Mutant(
