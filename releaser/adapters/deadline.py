@@ -30,8 +30,14 @@ def bound(client: httpx.Client) -> httpx.Client:
     """*client*, whose connections keep the deadline, those through proxies too."""
     for transport in (client._transport, *client._mounts.values()):
         if isinstance(transport, httpx.HTTPTransport):
-            transport._pool._network_backend = _Network()  # httpx has no parameter for httpcore's own
+            bind(transport)
     return client
+
+
+def bind(transport: httpx.HTTPTransport) -> httpx.HTTPTransport:
+    """*transport*, whose connections keep the deadline."""
+    transport._pool._network_backend = _Network()  # httpx has no parameter for httpcore's own
+    return transport
 
 
 def _left(limit: float | None, over: type[Exception]) -> float:

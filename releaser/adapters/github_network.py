@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, closing
 
 import httpx
 
-from releaser.adapters.deadline import bound, within
+from releaser.adapters.deadline import bind, within
 from releaser.adapters.github_rest import BYTES
 from releaser.adapters.http import MAX_ANSWER, Limits, decoded, tls
 
@@ -24,14 +24,8 @@ class Network(httpx.BaseTransport):
     def __init__(self, limits: Limits, transport: httpx.BaseTransport | None) -> None:
         self._limits = limits
         self.timeout = httpx.Timeout(connect=limits.connect, read=limits.read, write=limits.write, pool=limits.pool)
-        client = httpx.Client(
-            transport=transport,
-            verify=tls(),
-            trust_env=False,
-            timeout=self.timeout,
-            limits=httpx.Limits(max_connections=limits.connections),
-        )
-        self._pool = bound(client)
+        pool = httpx.Limits(max_connections=limits.connections)
+        self._pool = transport or bind(httpx.HTTPTransport(verify=tls(), trust_env=False, limits=pool))
 
     def exchange(self, size: int) -> AbstractContextManager[None]:
         """The time that one exchange with *size* bytes in it may take; within it, this thread is held to that."""
@@ -40,7 +34,8 @@ class Network(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         wants_file = request.headers.get("accept") == BYTES
         request.headers["Accept-Encoding"] = "identity" if wants_file else "gzip"
-        response = self._pool.send(request, stream=True)
+        request.extensions = {**request.extensions, "timeout": self.timeout.as_dict()}
+        response = self._pool.handle_request(request)
         if wants_file and (response.status_code == 200 or response.is_redirect):
             response.headers.pop("content-encoding", None)  # nobody asked for one, so none is undone
             return response
