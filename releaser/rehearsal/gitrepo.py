@@ -115,9 +115,9 @@ class BareRepository:
         """An empty repository that takes pushes over HTTP."""
         path.mkdir(parents=True)
         repository = cls(path)
-        repository.run("init", "--quiet", "--bare", f"--initial-branch={default_branch}")
-        repository.run("config", "http.receivepack", "true")
-        repository.run("config", "uploadpack.allowAnySHA1InWant", "true")
+        repository.run("init", "--quiet", "--bare", "--template=", f"--initial-branch={default_branch}")
+        with (path / "config").open("a") as config:
+            config.write("[http]\n\treceivepack = true\n[uploadpack]\n\tallowAnySHA1InWant = true\n")
         return repository
 
     def run(self, *arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:
@@ -275,6 +275,17 @@ class BareRepository:
 
     # Writing
 
+    def begin(self, branch: str, files: Mapping[str, str], message: str, by: Person, tag: str = "") -> str:
+        """A *branch* whose one commit has these *files* by path, and a *tag* on it where one is named; the commit."""
+        when = f"{by.name} <{by.email}> {_seconds(by.date)} +0000\n"
+        stream = [f"commit refs/heads/{branch}\nmark :1\ncommitter {when}", _data(message)]
+        for path, text in files.items():
+            stream += [f"M 100644 inline {path}\n", _data(text)]
+        if tag:
+            stream += [f"tag {tag}\nfrom :1\ntagger {when}", _data(message)]
+        self.run("fast-import", "--quiet", stdin="".join(stream).encode())
+        return (self.path / "refs" / "heads" / branch).read_text().strip()
+
     def write_blob(self, data: bytes) -> str:
         return self.run("hash-object", "-w", "--stdin", stdin=data).decode().strip()
 
@@ -301,8 +312,7 @@ class BareRepository:
 
     def write_tag(self, name: str, target: str, kind: str, message: str, tagger: Person) -> str:
         """An annotated tag object; a reference to it is made by ``move``."""
-        seconds = int(datetime.fromisoformat(tagger.date).timestamp())
-        who = f"{tagger.name} <{tagger.email}> {seconds} +0000"
+        who = f"{tagger.name} <{tagger.email}> {_seconds(tagger.date)} +0000"
         text = f"object {target}\ntype {kind}\ntag {name}\ntagger {who}\n\n{message}\n"
         return self.run("mktag", stdin=text.encode()).decode().strip()
 
@@ -319,6 +329,15 @@ class BareRepository:
 
 def _environment() -> dict[str, str]:
     return {**{name: value for name, value in os.environ.items() if not name.startswith("GIT_")}, **ISOLATED}
+
+
+def _data(text: str) -> str:
+    """*text* as git-fast-import reads it."""
+    return f"data {len(text.encode())}\n{text}\n"
+
+
+def _seconds(date: str) -> int:
+    return int(datetime.fromisoformat(date).timestamp())
 
 
 def _person(line: str) -> Person:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from releaser.model.spelling import Ecosystem, spell
 from releaser.model.version import Phase, Version
+from releaser.rehearsal.gitrepo import Person
 from releaser.rehearsal.world import World
 
 REPOSITORY = "harbor/tern"
@@ -31,6 +32,7 @@ OWNER_ID = 9100
 REPOSITORY_ID = 9101
 WORKFLOW = "release-publish.yml"
 PEOPLE = {"tagger": 501, "reviewer-one": 502, "reviewer-two": 503}
+TAGGER = Person("tagger", f"{PEOPLE['tagger']}+tagger@users.noreply.github.com", "2026-01-05T10:00:00Z")
 PLATFORMS = ("manylinux_2_17_x86_64", "manylinux_2_17_aarch64", "macosx_11_0_arm64")
 BINARIES = ("tern_Darwin_arm64", "tern_Darwin_x86_64", "tern_Linux_arm64", "tern_Linux_x86_64")
 WINDOWS = "tern_Windows_x86_64.zip"
@@ -148,7 +150,8 @@ def settle(world: World, version: Version, *, proposing: bool = False) -> Sample
 
     *proposing* lets its package managers be updated by pull request instead of by commit.
     """
-    git = world.github.add_repository(REPOSITORY, REPOSITORY_ID, OWNER_ID)
+    world.github.add_repository(REPOSITORY, REPOSITORY_ID, OWNER_ID)
+    git = world.github.repository(REPOSITORY).git
     for number, name in enumerate((TAP, BUCKET), REPOSITORY_ID + 1):
         world.github.add_repository(name, number, OWNER_ID)
     tokens = {login: world.github.add_user(login, number) for login, number in PEOPLE.items()}
@@ -164,10 +167,16 @@ def settle(world: World, version: Version, *, proposing: bool = False) -> Sample
     files = sources(version)
     if proposing:
         files[POLICY_FILE] = files[POLICY_FILE].replace('via = "commit"', 'via = "pull-request"')
-    commit = _commit(checkout, version, tag, files, str(git))
+    commit = git.begin("main", files, f"tern {version}\n", TAGGER, tag)
+    branches = []
+    if version.is_prerelease and version.phase is not Phase.DEV:
+        branches.append(f"prerelease/{version.core}")
+        git.move(f"refs/heads/{branches[0]}", commit, None)
+    _clone(git.path, checkout, *branches)
     world.github.set_check(REPOSITORY, commit, "ci-complete", "success")
     for name in (TAP, BUCKET):
-        _seed_tap(world.root / "taps" / name, world.github.root / "git" / f"{name}.git")
+        tap = world.github.repository(name).git
+        tap.begin("main", {"README.md": f"# {name.partition('/')[2]}\n"}, "a tap\n", TAGGER)
     artifacts = world.root / "dist"
     build(version, artifacts)
     job = world.job(world.github.add_actions_token(REPOSITORY), "tagger", PEOPLE["tagger"])
@@ -246,55 +255,13 @@ def _bound(version: Version) -> str:
     return f"{version.major + 1}.0"
 
 
-def _git(folder: Path, *arguments: str) -> str:
-    """Run git as the project's tagger, with the same dates in every run."""
-    when = "2026-01-05T10:00:00+00:00"
-    who = "tagger", f"{PEOPLE['tagger']}+tagger@users.noreply.github.com"
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": str(folder),
-        "GIT_CONFIG_NOSYSTEM": "1",
-        **{
-            f"GIT_{role}_{part}": v
-            for role in ("AUTHOR", "COMMITTER")
-            for part, v in zip(("NAME", "EMAIL"), who, strict=True)
-        },
-        "GIT_AUTHOR_DATE": when,
-        "GIT_COMMITTER_DATE": when,
-    }
-    done = subprocess.run(["git", *arguments], cwd=folder, env=environment, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
-def _commit(folder: Path, version: Version, tag: str, files: Mapping[str, str], bare: str) -> str:
-    """The project's one commit, tagged and pushed to *bare* with the branch that the channel asks for."""
-    _write(folder, files)
-    _git(folder, "init", "--quiet", "--initial-branch=main")
-    _git(folder, "add", ".")
-    _git(folder, "commit", "--quiet", "--message", f"tern {version}")
-    _git(folder, "tag", "--annotate", "--message", f"tern {version}", tag)
-    _git(folder, "remote", "add", "origin", bare)
-    branches = ["main"]
-    if version.is_prerelease and version.phase is not Phase.DEV:
-        branches.append(f"prerelease/{version.core}")
-        _git(folder, "branch", branches[-1])
-    _git(folder, "push", "--quiet", "origin", *branches, f"refs/tags/{tag}")
-    return _git(folder, "rev-parse", "HEAD")
-
-
-def _seed_tap(folder: Path, bare: Path) -> None:
-    _write(folder, {"README.md": f"# {bare.stem}\n"})
-    _git(folder, "init", "--quiet", "--initial-branch=main")
-    _git(folder, "add", ".")
-    _git(folder, "commit", "--quiet", "--message", "a tap")
-    _git(folder, "push", "--quiet", str(bare), "main")
-
-
-def _write(folder: Path, files: Mapping[str, str]) -> None:
-    for path, text in files.items():
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
+def _clone(bare: Path, checkout: Path, *branches: str) -> None:
+    """The developer's copy of the repository, with *branches* of theirs."""
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(checkout.parent), "GIT_CONFIG_NOSYSTEM": "1"}
+    commands = [["clone", "--quiet", "--template=", str(bare), str(checkout)]]
+    commands += [["-C", str(checkout), "branch", branch] for branch in branches]
+    for command in commands:
+        subprocess.run(["git", *command], env=environment, check=True, capture_output=True)
 
 
 # -- the artifacts ------------------------------------------------------------------------------------------------

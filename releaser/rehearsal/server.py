@@ -238,7 +238,7 @@ class Service:
         # Of equals the longer: /commits/{ref*}/status before /commits/{ref*}.
         self._routes = tuple(sorted(self._collect(), key=lambda r: (r.pattern.groups, -len(r.pattern.pattern))))
         self._server = _Server(("127.0.0.1", 0), _handler_for(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve, daemon=True)
 
     @property
     def url(self) -> str:
@@ -250,8 +250,8 @@ class Service:
 
     def stop(self) -> None:
         self._server.shutdown()
-        self._server.server_close()
         self._thread.join()
+        self._server.server_close()
 
     def not_found(self, _request: Request) -> Response:
         """The answer where no route matches."""
@@ -324,6 +324,24 @@ class Service:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
+    over = False
+
+    def serve(self) -> None:
+        """Take connections until the one that `shutdown` makes; `serve_forever` would poll for it."""
+        while True:
+            try:
+                connection, address = self.get_request()
+            except OSError:  # gone before it was taken
+                continue
+            if self.over:
+                connection.close()
+                return
+            self.process_request(connection, address)
+
+    def shutdown(self) -> None:
+        """Take no connection any more, from the next one on."""
+        self.over = True
+        socket.create_connection(("127.0.0.1", self.server_port)).close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Quiet about a client that went away; anything else is a bug of the world."""
