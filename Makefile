@@ -6,7 +6,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PINNED := --constraint constraints.txt --build-constraint constraints.txt
 BACKEND := hatchling editables
 ARGS ?=
-PARALLEL := --numprocesses auto --maxprocesses 2 --dist loadfile
+# More than two cores can use: many tests wait for processes and servers of theirs.
+PARALLEL := --numprocesses 3 --dist loadfile
 # The newest crate registry whose own lock file can be met: its API and index are closest to the public one's.
 CRATE_SERVER := kellnr@6.6.0
 
@@ -69,7 +70,7 @@ servers: .servers/.installed-$(CRATE_SERVER) .servers/postgresql ## the servers 
 
 .PHONY: contracts
 contracts: $(VENV)/.tools .servers/.installed-$(CRATE_SERVER) .servers/postgresql ## the contract suites, and the table of docs/contracts.md; needs ruby and nuget too
-	CI=true $(BIN)/python -m pytest tests/contracts $(PARALLEL) $(or $(ARGS),--contracts-table docs/contracts.md)
+	CI=true $(BIN)/python -m pytest tests/contracts $(PARALLEL) $(or $(ARGS),--contracts-table=docs/contracts.md)
 
 .PHONY: wire-mutants
 wire-mutants: $(VENV)/.tools ## break the rehearsal servers fact by fact: does a contract case notice? ARGS="--sample 200"

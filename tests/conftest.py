@@ -19,7 +19,7 @@ import pytest
 
 from tests.places import DOWNLOADS, SERVERS
 
-pytest_plugins = ["tests.contracts.github.plugin", "tests.contracts.postgres"]
+pytest_plugins = ["tests.contracts.github.plugin", "tests.contracts.postgres", "tests.contracts.recorder"]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

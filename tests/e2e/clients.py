@@ -16,20 +16,21 @@ SOMEBODY = {"NAME": "Somebody", "EMAIL": "somebody@example.invalid"}
 
 
 class Pip:
-    """A fresh virtual environment in *folder*."""
+    """A fresh virtual environment in *folder*, into which the pip of this one installs."""
 
     def __init__(self, world: World, folder: Path) -> None:
         self._folder = folder
         self._given = environment(folder / "home", {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_CACHE_DIR": "1"})
         self._index = f"{world.pypi.url}/simple/"
-        run(sys.executable, "-m", "venv", str(folder / "venv"), folder=folder, given=self._given)
+        self._python = str(folder / "venv" / "bin" / "python")
+        run(sys.executable, "-m", "venv", "--without-pip", str(folder / "venv"), folder=folder, given=self._given)
 
     def install(self, requirement: str, *options: str) -> None:
-        command = ("install", "--isolated", "--index-url", self._index, *options, requirement)
-        self.python("-m", "pip", *command)
+        pip = (sys.executable, "-m", "pip", "--python", self._python, "install", "--isolated")
+        run(*pip, "--index-url", self._index, *options, requirement, folder=self._folder, given=self._given)
 
     def python(self, *arguments: str) -> str:
-        return run(str(self._folder / "venv" / "bin" / "python"), *arguments, folder=self._folder, given=self._given)
+        return run(self._python, *arguments, folder=self._folder, given=self._given)
 
 
 def rustup_home() -> str:
