@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PINNED := --constraint constraints.txt --build-constraint constraints.txt
 BACKEND := hatchling editables
 ARGS ?=
-# More than two cores can use: many tests wait for processes and servers of theirs.
+# Three, for two cores: many tests wait for processes and servers of theirs.
 PARALLEL := --numprocesses 3 --dist loadfile
 # The newest crate registry whose own lock file can be met: its API and index are closest to the public one's.
 CRATE_SERVER := kellnr@6.6.0

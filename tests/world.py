@@ -259,13 +259,13 @@ class _Held:
 
     release: Release
     assets: dict[int, tuple[Asset, bytes]] = field(default_factory=dict)
-    _shown: Release | None = None
+    _shown: tuple[Release, Release] | None = None
 
     def shown(self, *, digests: bool) -> Release:
         assets = tuple(a if digests else replace(a, digest="") for a, _ in self.assets.values())
-        if self._shown is None or (self._shown.draft, self._shown.assets) != (self.release.draft, assets):
-            self._shown = replace(self.release, assets=assets)
-        return self._shown
+        if self._shown is None or self._shown[0] is not self.release or self._shown[1].assets != assets:
+            self._shown = self.release, replace(self.release, assets=assets)
+        return self._shown[1]
 
 
 class Forge:

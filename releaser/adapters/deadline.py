@@ -18,7 +18,7 @@ _until: ContextVar[float] = ContextVar("until", default=float("inf"))
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Let no step of a connection that `bound` made outlast *seconds* from now, in this thread."""
+    """Let no step of a connection that `bind` was told of outlast *seconds* from now, in this thread."""
     token = _until.set(time.monotonic() + seconds)
     try:
         yield
@@ -26,18 +26,11 @@ def within(seconds: float) -> Iterator[None]:
         _until.reset(token)
 
 
-def bound(client: httpx.Client) -> httpx.Client:
-    """*client*, whose connections keep the deadline, those through proxies too."""
-    for transport in (client._transport, *client._mounts.values()):
+def bind(*transports: httpx.BaseTransport | None) -> None:
+    """Make the connections of *transports* keep the deadline."""
+    for transport in transports:
         if isinstance(transport, httpx.HTTPTransport):
-            bind(transport)
-    return client
-
-
-def bind(transport: httpx.HTTPTransport) -> httpx.HTTPTransport:
-    """*transport*, whose connections keep the deadline."""
-    transport._pool._network_backend = _Network()  # httpx has no parameter for httpcore's own
-    return transport
+            transport._pool._network_backend = _Network()  # httpx has no parameter for httpcore's own
 
 
 def _left(limit: float | None, over: type[Exception]) -> float:

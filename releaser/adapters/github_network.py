@@ -25,7 +25,9 @@ class Network(httpx.BaseTransport):
         self._limits = limits
         self.timeout = httpx.Timeout(connect=limits.connect, read=limits.read, write=limits.write, pool=limits.pool)
         pool = httpx.Limits(max_connections=limits.connections)
-        self._pool = transport or bind(httpx.HTTPTransport(verify=tls(), trust_env=False, limits=pool))
+        self._pool = transport or httpx.HTTPTransport(verify=tls(), trust_env=False, limits=pool)
+        bind(self._pool)
+        self._closed = False
 
     def exchange(self, size: int) -> AbstractContextManager[None]:
         """The time that one exchange with *size* bytes in it may take; within it, this thread is held to that."""
@@ -34,7 +36,8 @@ class Network(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         wants_file = request.headers.get("accept") == BYTES
         request.headers["Accept-Encoding"] = "identity" if wants_file else "gzip"
-        request.extensions = {**request.extensions, "timeout": self.timeout.as_dict()}
+        if self._closed:
+            raise httpx.ConnectError("the connections are closed", request=request)
         response = self._pool.handle_request(request)
         if wants_file and (response.status_code == 200 or response.is_redirect):
             response.headers.pop("content-encoding", None)  # nobody asked for one, so none is undone
@@ -48,4 +51,5 @@ class Network(httpx.BaseTransport):
 
     def disconnect(self) -> None:
         """Close the connections; nothing can be sent any more."""
+        self._closed = True
         self._pool.close()

@@ -188,7 +188,7 @@ class Client:
     def _client(self) -> httpx.Client:
         import httpx
 
-        from releaser.adapters.deadline import bound
+        from releaser.adapters.deadline import bind
 
         limits = self._limits
         with self._lock:
@@ -208,7 +208,8 @@ class Client:
                     )
                 except (ImportError, ValueError, httpx.InvalidURL) as exc:
                     raise _unusable_proxy() from exc
-                self._pool = bound(opened)
+                bind(opened._transport, *opened._mounts.values())  # those to proxies too
+                self._pool = opened
             return self._pool
 
     def _exchange(

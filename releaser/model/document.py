@@ -5,6 +5,7 @@ Canonical JSON is RFC 8785 (the ``rfc8785`` package): one byte string per value,
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import math
@@ -133,9 +134,8 @@ def strict_json(data: bytes, source: str) -> Any:
 
     Raises ConfigError ``json-invalid``.
     """
-
     try:
-        _require_shallow(data)
+        _require_plain(data)
         value = _STRICT.decode(data.decode())
         if b"\\u" in data:
             json.dumps(value, ensure_ascii=False).encode()
@@ -146,7 +146,10 @@ def strict_json(data: bytes, source: str) -> Any:
         ) from error
 
 
-def _require_shallow(data: bytes) -> None:
+def _require_plain(data: bytes) -> None:
+    """Raise ValueError for what the parser would say in other words, or not survive."""
+    if data.startswith(codecs.BOM_UTF8):
+        raise ValueError("a byte order mark")
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return
     depth = 0

@@ -276,15 +276,17 @@ class BareRepository:
     # Writing
 
     def begin(self, branch: str, files: Mapping[str, str], message: str, by: Person, tag: str = "") -> str:
-        """A *branch* whose one commit has these *files* by path, and a *tag* on it where one is named; the commit."""
+        """A *branch* whose one commit has these *files*, and a *tag* on it where one is named; the commit.
+
+        Paths are without quotes and line ends.
+        """
         when = f"{by.name} <{by.email}> {_seconds(by.date)} +0000\n"
         stream = [f"commit refs/heads/{branch}\nmark :1\ncommitter {when}", _data(message)]
         for path, text in files.items():
             stream += [f"M 100644 inline {path}\n", _data(text)]
         if tag:
             stream += [f"tag {tag}\nfrom :1\ntagger {when}", _data(message)]
-        self.run("fast-import", "--quiet", stdin="".join(stream).encode())
-        return (self.path / "refs" / "heads" / branch).read_text().strip()
+        return self.run("fast-import", "--quiet", stdin="".join([*stream, "get-mark :1\n"]).encode()).decode().strip()
 
     def write_blob(self, data: bytes) -> str:
         return self.run("hash-object", "-w", "--stdin", stdin=data).decode().strip()

@@ -249,8 +249,9 @@ class Service:
         self._thread.start()
 
     def stop(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
         self._server.server_close()
 
     def not_found(self, _request: Request) -> Response:
@@ -327,19 +328,22 @@ class _Server(ThreadingHTTPServer):
     over = False
 
     def serve(self) -> None:
-        """Take connections until the one that `shutdown` makes; `serve_forever` would poll for it."""
-        while True:
+        """Take connections until `shutdown`, which `serve_forever` would poll for."""
+        while not self.over:
             try:
                 connection, address = self.get_request()
             except OSError:  # gone before it was taken
                 continue
-            if self.over:
-                connection.close()
-                return
-            self.process_request(connection, address)
+            try:
+                if not self.over:
+                    self.process_request(connection, address)
+                    continue
+            except RuntimeError:  # no thread for it
+                self.handle_error(connection, address)
+            self.shutdown_request(connection)
 
     def shutdown(self) -> None:
-        """Take no connection any more, from the next one on."""
+        """Take no connection any more: the one that is waited for is ours, or closed like it."""
         self.over = True
         socket.create_connection(("127.0.0.1", self.server_port)).close()
 

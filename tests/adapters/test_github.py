@@ -103,6 +103,17 @@ def test_a_repository_is_known_by_its_number(forge: GitHub) -> None:
     assert (found.id, found.name, found.default_branch) == (7, REPOSITORY, "main")
 
 
+def test_a_request_behind_the_end_of_its_connections_is_not_sent(world: World, forge: GitHub) -> None:
+    forge.repository()
+    network = forge._rest._open()[1]  # as a thread has it in hand when another one closes
+    forge.close()
+    asked = len(world.journal.calls())
+    with pytest.raises(httpx.ConnectError, match="closed"):
+        network.handle_request(httpx.Request("GET", world.server.url))
+    assert forge.repository().id == 7
+    assert len(world.journal.calls()) == asked + 1
+
+
 def test_a_lightweight_tag_is_its_commit(world: World, forge: GitHub) -> None:
     world.git.move("refs/tags/v1.2.3", world.commit, None)
     assert forge.tag("v1.2.3") == Tag("v1.2.3", world.commit, world.commit, annotated=False)

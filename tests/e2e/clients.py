@@ -16,7 +16,7 @@ SOMEBODY = {"NAME": "Somebody", "EMAIL": "somebody@example.invalid"}
 
 
 class Pip:
-    """A fresh virtual environment in *folder*, into which the pip of this one installs."""
+    """A fresh virtual environment in *folder*, into which our own pip installs."""
 
     def __init__(self, world: World, folder: Path) -> None:
         self._folder = folder

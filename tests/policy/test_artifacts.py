@@ -82,6 +82,10 @@ def test_a_file_of_two_groups_belongs_to_none() -> None:
     assert rows[0].found == "wheels, all"
 
 
+def test_a_group_without_files_claims_none() -> None:
+    assert blocked(full_files(), FULL + "\n[artifacts.later]\nfiles = []\n") == ["later"]
+
+
 def test_patterns_do_not_fold_case() -> None:
     assert blocked((file("Demo.WHL"),), SIMPLE) == ["Demo.WHL", "wheels"]
 
