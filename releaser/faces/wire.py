@@ -34,6 +34,7 @@ from releaser.model.terms import Registries
 
 if TYPE_CHECKING:
     from releaser.adapters.github import GitHub
+    from releaser.engine.view import Subject
 
 WORLD = "RELEASER_WORLD"
 """The environment variable that points every adapter at a rehearsal world instead of the public services."""
@@ -108,6 +109,13 @@ class Wiring:
     def read_policy(self, text: str, source: str) -> Policy:
         """Parse a policy file against the registries and package managers that exist here."""
         return Policy.parse(text, source, registries=self.registries, dispatchers=settings())
+
+    def subject(self, tag: str, ledger: str = "") -> Subject:
+        """The release of *tag* as this process looks at it; *ledger* is the option that names its ledger again."""
+        from releaser.engine.view import Subject
+        from releaser.faces import action
+
+        return Subject(tag, self.read_policy, self.known, action.published(self.environ), ledger=ledger)
 
     @cached_property
     def token(self) -> str:

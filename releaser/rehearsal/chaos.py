@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Protocol, TypeVar
 
-from releaser.model.manifest import ASSET, CHECKSUMS, Manifest
+from releaser.model.manifest import Manifest
 from releaser.rehearsal.server import Call, Fault, Journal
 
 LATE = 1.0
@@ -268,7 +268,7 @@ _ONCE = ("draft", "asset", "approval", "undraft", "pypi", "crate", "npm", "tap-c
 
 def account(manifest: Manifest, approvals: int, calls: Iterable[Call]) -> Sequence[Row]:
     """Every effect that a whole release has, counted among the accepted *calls*; one that it does not have, too."""
-    wanted = [("draft", ""), *(("asset", name) for name in (ASSET, CHECKSUMS, *manifest.assets()))]
+    wanted = [("draft", ""), *(("asset", name) for name in manifest.assets())]
     wanted.append(("undraft", ""))
     step = {"pypi": "pypi", "crates.io": "crate", "npm": "npm"}
     for publication in manifest.publications:

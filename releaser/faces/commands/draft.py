@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     from releaser.engine.draft import draft
     from releaser.engine.reconcile import publish
     from releaser.engine.run import Patience
-    from releaser.engine.view import Subject, look
+    from releaser.engine.view import look
     from releaser.faces import action, render
     from releaser.faces.log import reporter
     from releaser.faces.notes import notes
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     with wiring.outside() as outside:
         release = draft(outside, manifest, files, notes(manifest))
         if not manifest.draft:  # then it is public at once; one that is and is on record is left alone
-            subject = Subject(options.tag, wiring.read_policy, wiring.known)
+            subject = wiring.subject(options.tag, shared.again(options))
             with wiring.ledger(options.ledger, options.tag) as ledger:
                 result = publish(outside, ledger, subject, Patience(), look(outside, subject))
             if result.problems:

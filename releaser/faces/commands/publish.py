@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     from releaser.engine.reconcile import publish
     from releaser.engine.report import Records, report
     from releaser.engine.run import Patience
-    from releaser.engine.view import Subject, look
+    from releaser.engine.view import look
     from releaser.faces import action, render
     from releaser.faces.log import reporter
     from releaser.faces.where import repository
@@ -46,13 +46,7 @@ def run(options: argparse.Namespace) -> int:
 
     action.require_safe_job(os.environ)
     wiring = Wiring(reporter(options.log_format), repository(options))
-    subject = Subject(
-        options.tag,
-        wiring.read_policy,
-        wiring.known,
-        action.published(os.environ),
-        ledger=shared.again(options),
-    )
+    subject = wiring.subject(options.tag, shared.again(options))
     patience = Patience(poll=options.poll, refused=3 * options.poll, settle=options.settle, visible=options.wait)
     with wiring.ledger(options.ledger, options.tag) as ledger, wiring.outside() as outside:
         before = look(outside, subject)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 
 from releaser.errors import Exit
 from releaser.faces import options as shared
@@ -21,20 +20,14 @@ def run(options: argparse.Namespace) -> int:
     from releaser.engine.report import Records, report
     from releaser.engine.standing import standing
     from releaser.engine.states import State
-    from releaser.engine.view import Subject, look
-    from releaser.faces import action, render
+    from releaser.engine.view import look
+    from releaser.faces import render
     from releaser.faces.log import reporter
     from releaser.faces.where import repository
     from releaser.faces.wire import Wiring
 
     wiring = Wiring(reporter(options.log_format), repository(options))
-    subject = Subject(
-        options.tag,
-        wiring.read_policy,
-        wiring.known,
-        action.published(os.environ),
-        ledger=shared.again(options),
-    )
+    subject = wiring.subject(options.tag, shared.again(options))
     where, records, _ = wiring.records(options.ledger, options.tag)
     with wiring.outside() as outside:
         view = look(outside, subject)
