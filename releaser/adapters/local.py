@@ -69,7 +69,8 @@ class ThreadWorkers:
 class TemporaryScratch:
     """A folder that only this user can enter and that is gone when the run ends. A context manager.
 
-    Fetching the same asset again, or side by side, gives the copy that was hashed before.
+    Fetching the same asset again, or side by side, gives the copy that was hashed before; what was read once is not
+    read again for as long as the forge shows its digest.
     """
 
     def __init__(self, forge: Forge, reporter: Reporter) -> None:
@@ -77,6 +78,7 @@ class TemporaryScratch:
         self._reporter = reporter
         self._opened = ExitStack()
         self._fetched: dict[int, Fetched] = {}
+        self._known: dict[str, bytes] = {}  # by digest
         self._lock = threading.Lock()
         self._under_way: dict[int, threading.Lock] = {}
 
@@ -102,7 +104,10 @@ class TemporaryScratch:
             return self._fetched[asset.id]
 
     def read(self, asset: Asset, limit: int) -> bytes:
-        """The bytes of a small asset, always as the forge has them now; raises ExternalError ``asset-too-large``."""
+        """The bytes of a small asset; raises ExternalError ``asset-too-large`` and ``asset-digest``.
+
+        The latter is for bytes of another digest than the forge shows, if it shows one.
+        """
         if asset.size > limit:
             raise ExternalError(
                 "asset-too-large",
@@ -112,10 +117,24 @@ class TemporaryScratch:
                 wanted=f"at most {limit} bytes",
                 retryable=False,
             )
+        if asset.digest in self._known:
+            return self._known[asset.digest]
         with _room(Path(asset.name)), tempfile.TemporaryDirectory(dir=self._folder) as folder:
             file = Path(folder, "asset")
             self._forge.download(asset, file, lambda _: None)
-            return file.read_bytes()
+            data = file.read_bytes()
+        if asset.digest:
+            if (found := f"sha256:{hashlib.sha256(data).hexdigest()}") != asset.digest:
+                raise ExternalError(
+                    "asset-digest",
+                    "the asset's bytes are not those that the forge shows a digest of",
+                    object=asset.name,
+                    found=found,
+                    wanted=asset.digest,
+                    hint="run the same command again",
+                )
+            self._known[asset.digest] = data
+        return data
 
 
 @contextmanager

@@ -249,7 +249,10 @@ class Scratch(Protocol):
         """Download *asset* where nobody else can write, hashing it as it arrives."""
 
     def read(self, asset: Asset, limit: int) -> bytes:
-        """The bytes of a small asset; raises ExternalError ``asset-too-large`` beyond *limit* bytes."""
+        """The bytes of a small asset, which are of the digest that the forge shows, if it shows one.
+
+        Raises ExternalError ``asset-too-large`` beyond *limit* bytes, ``asset-digest`` for other bytes.
+        """
 
 
 class Store(Protocol):

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, timedelta
 from pathlib import Path
 
@@ -104,11 +105,37 @@ def test_a_copy_that_failed_can_be_fetched_again(world: World, asset: Asset) -> 
         assert scratch.fetch(asset).file.read_bytes() == DATA
 
 
-def test_a_small_asset_is_read_as_it_is_now(world: World, asset: Asset) -> None:
+def test_a_small_asset_is_read_once_while_it_shows_its_digest(world: World, asset: Asset) -> None:
     with TemporaryScratch(world.forge, Reporter()) as scratch:
         assert scratch.read(asset, len(DATA)) == DATA
+        before = len(world.power.calls)
+        assert scratch.read(asset, len(DATA)) == DATA
+        assert len(world.power.calls) == before
+        other = world.forge.put(next(iter(world.forge.held)), asset.name, b"other", BOT)
+        assert scratch.read(other, len(DATA)) == b"other"
+
+
+def test_bytes_of_another_digest_than_is_on_show_are_not_handed_out(world: World, asset: Asset) -> None:
+    world.forge.tamper(next(iter(world.forge.held)), asset.name, b"other")
+    with TemporaryScratch(world.forge, Reporter()) as scratch:
+        with pytest.raises(ExternalError) as caught:
+            scratch.read(asset, len(DATA))
+        error = caught.value
+        assert (error.code, error.found, error.wanted) == (
+            "asset-digest",
+            f"sha256:{hashlib.sha256(b'other').hexdigest()}",
+            asset.digest,
+        )
+        world.forge.tamper(next(iter(world.forge.held)), asset.name, DATA)
+        assert scratch.read(asset, len(DATA)) == DATA
+
+
+def test_a_small_asset_without_a_digest_is_read_as_it_is_now(world: World, asset: Asset) -> None:
+    bare = replace(asset, digest="")
+    with TemporaryScratch(world.forge, Reporter()) as scratch:
+        assert scratch.read(bare, len(DATA)) == DATA
         world.forge.tamper(next(iter(world.forge.held)), asset.name, b"other")
-        assert scratch.read(asset, len(DATA)) == b"other"
+        assert scratch.read(bare, len(DATA)) == b"other"
 
 
 def test_an_asset_that_is_too_large_is_not_read(world: World, asset: Asset) -> None:

@@ -206,10 +206,19 @@ def test_a_manifest_does_not_choose_its_judge(scene: Scene) -> None:
             id="swapped file",
         ),
         pytest.param(
-            lambda s: s.world.forge.tamper(s.release.id, ASSET, b"{}"),
+            lambda s: (
+                s.world.forge.drop(s.release.id, ASSET),
+                s.world.forge.put(s.release.id, ASSET, b"{}", STRANGER),
+            ),
             ConfigError,
             "document-invalid",
             id="no manifest",
+        ),
+        pytest.param(
+            lambda s: s.world.forge.tamper(s.release.id, ASSET, s.manifest.canonical() + b"\n"),
+            ExternalError,
+            "asset-digest",
+            id="other bytes than the forge shows",
         ),
         pytest.param(lambda s: setattr(s.world.forge, "down", True), ExternalError, "unreachable", id="forge down"),
         pytest.param(

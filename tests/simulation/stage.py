@@ -16,7 +16,7 @@ from releaser.engine.reconcile import Result, publish
 from releaser.engine.run import Patience
 from releaser.engine.standing import standing
 from releaser.engine.states import State, outlook
-from releaser.engine.view import Subject, look
+from releaser.engine.view import Subject, View, look
 from releaser.engine.vote import asset_name, cast, check, record_for
 from releaser.errors import ConflictError, RefusedError, ReleaserError
 from releaser.model.approval import Approval, Decision
@@ -119,31 +119,27 @@ class Stage:
 
         return vote
 
-    def publishes(self, process: Process) -> Callable[[], State]:
-        """A job that publishes the release; the state that it leaves or finds."""
+    def publishes(self, process: Process) -> Callable[[], State | None]:
+        """A job that publishes the release; the state that it leaves or finds, None where it saw nothing."""
 
-        def run() -> State:
+        def run() -> State | None:
             outside = self.outside(process)
+            view: View | None = None
             ledger: Ledger | None = None
             try:
+                view = look(outside, self.subject)
                 ledger = Ledger(self.world.ledger, ForgeClock(outside.forge, outside.clock), process.name)
-                result: Result = publish(outside, ledger, self.subject, PATIENCE, look(outside, self.subject))
+                result: Result = publish(outside, ledger, self.subject, PATIENCE, view)
             except ReleaserError as error:
                 process.problems.append(error)
-                return self._state(outside, ledger, error)
+                return _unseen(error) if view is None else self._state(view, ledger, error)
             process.problems += result.problems
             return result.state
 
         return run
 
-    def _state(self, outside: Outside, ledger: Ledger | None, error: ReleaserError) -> State:
+    def _state(self, view: View, ledger: Ledger | None, error: ReleaserError) -> State:
         """The state of a release whose run was stopped by *error* before anything was done."""
-        try:
-            view = look(outside, self.subject)
-        except ConflictError:
-            return State.NEEDS_HUMAN
-        except RefusedError as refused:
-            return State.UNDRAFTED if refused.code in ("release-missing", "release-incomplete") else State.VOIDED
         state, _ = standing(view, ledger.entries() if ledger else (), self.subject.again)
         return outlook(state, {}, (error,))
 
@@ -164,6 +160,15 @@ class Stage:
         for person in MAINTAINERS[:voters]:
             record = approval(self.manifest)
             forge.put(release.id, asset_name(record, person), record.canonical(), person)
+
+
+def _unseen(error: ReleaserError) -> State | None:
+    """What *error* says of the release that it did not let a run look at."""
+    if isinstance(error, ConflictError):
+        return State.NEEDS_HUMAN
+    if isinstance(error, RefusedError):
+        return State.UNDRAFTED if error.code in ("release-missing", "release-incomplete") else State.VOIDED
+    return None
 
 
 def approval(manifest: Manifest, decision: Decision = Decision.APPROVE) -> Approval:
