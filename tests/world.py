@@ -22,7 +22,7 @@ from enum import StrEnum
 from pathlib import Path, PosixPath
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
-from releaser.engine import ledger
+from releaser.engine import ledger, ports
 from releaser.engine.ports import (
     Asset,
     Credential,
@@ -777,8 +777,8 @@ class World:
     def tap(self, repository: str) -> Tap:
         return self.taps.setdefault(repository, Tap(self.power, repository))
 
-    def outside(self) -> Outside:
-        """The ports as a new process opens them; the power is back."""
+    def outside(self, clock: ports.Clock | None = None, workers: ports.Workers | None = None) -> Outside:
+        """The ports as a new process opens them, by the clock of its machine; the power is back."""
         self.power.limit = None
         return Outside(
             forge=self.forge,
@@ -786,8 +786,8 @@ class World:
             dispatchers={self.casks.kind: self.casks},
             identity=self.issuer,
             scratch=Scratch(self.forge),
-            clock=self.clock,
-            workers=Workers(),
+            clock=clock or self.clock,
+            workers=workers or Workers(),
             reporter=self.reporter,
         )
 

@@ -97,8 +97,8 @@ def canonical_json(value: Any) -> bytes:
     """
     import rfc8785
 
-    if _is_plain(value):  # then both spell it alike, and this one is many times as fast
-        return _PLAIN.encode(value).encode()
+    if _is_plain(value) and (text := _PLAIN.encode(value)).isascii():  # the same bytes, many times as fast
+        return text.encode()
     try:
         return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
@@ -113,14 +113,15 @@ def canonical_json(value: Any) -> bytes:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value is made of ASCII text, truths, nulls and small integers alone, which JSON spells in one way."""
-    if isinstance(value, str):
-        return value.isascii()
+    """Whether a value is text, truths, nulls and small integers alone: in ASCII, JSON spells that in one way."""
     if isinstance(value, dict):
-        return all(isinstance(key, str) and key.isascii() and _is_plain(inner) for key, inner in value.items())
+        for key, inner in value.items():
+            if type(key) is not str or (type(inner) is not str and not _is_plain(inner)):
+                return False
+        return True
     if isinstance(value, (list, tuple)):
         return all(map(_is_plain, value))
-    return value is None or (isinstance(value, int) and abs(value) <= _MAX_INTEGER)
+    return value is None or isinstance(value, str) or (isinstance(value, int) and abs(value) <= _MAX_INTEGER)
 
 
 def sha256(data: bytes) -> Sha256:

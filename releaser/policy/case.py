@@ -6,6 +6,7 @@ import fnmatch
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from releaser.model.artifact import Inspected
 from releaser.model.facts import Facts, Unobserved
@@ -49,8 +50,7 @@ Gate = Callable[[Case], Iterator[GateRow]]
 """A pure rule: equal cases give equal rows. What is not known never passes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """Makes one gate's rows: ``Row("branch", "v1.0.0").fail("…")``."""
 
     name: str

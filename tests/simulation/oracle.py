@@ -112,7 +112,8 @@ class _Judge:
             handle = handlers[call]
             if handle is not None and (not event.late or call == "ledger.extend"):
                 handle(event)
-            self.touched = self.touched or event.process == "somebody" or call in self.uploads
+            if call in self.uploads or event.process == "somebody":
+                self.touched = True
         self._arrivals()
         return self.found
 

@@ -275,7 +275,7 @@ class _Play:
             uploaded=world.forge.uploaded,
             public=sum(not h.release.draft for h in world.forge.held.values()),
             tag=TAG,
-            said=repr(self.stage.reporter.said) + "\n".join(self.said),
+            said=repr(world.reporter.said) + "\n".join(self.said),
             interleaved=self.story.interleaved,
             skewed=self.story.skewed,
         )

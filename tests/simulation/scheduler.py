@@ -74,21 +74,21 @@ class Choices:
 
     def pick(self, count: int) -> int:
         """One of *count*."""
-        return self._made(lambda: self._random.randrange(count), count)
+        choice = self._random.randrange(count) if self._given is None else self._next(self._given, count)
+        self.made.append(choice)
+        return choice
 
     def other(self, count: int) -> int:
         """0 to let the moving task go on, or one of *count* others, from 1."""
-        return self._made(
-            lambda: 1 + self._random.randrange(count) if self._random.random() < self._restless else 0, count + 1
-        )
-
-    def _made(self, draw: Callable[[], int], count: int) -> int:
-        if self._given is None:
-            choice = draw()
+        if self._given is not None:
+            choice = self._next(self._given, count + 1)
         else:
-            choice = self._given[len(self.made)] % count if len(self.made) < len(self._given) else 0
+            choice = 1 + self._random.randrange(count) if self._random.random() < self._restless else 0
         self.made.append(choice)
         return choice
+
+    def _next(self, given: Sequence[int], count: int) -> int:
+        return given[len(self.made)] % count if len(self.made) < len(given) else 0
 
 
 @dataclass(eq=False)
@@ -182,10 +182,10 @@ class Scheduler(Power):
         task = self._moving
         if task is None:
             return perform()  # somebody looks from outside
-        process, call, alone = task.process, f"{part.label}.{name}", len(self._tasks) == 1
+        process, call, alone, log = task.process, f"{part.label}.{name}", len(self._tasks) == 1, self.log
         if process.dead or not alone:
             self._point(task)
-        if len(self.log) >= LIMIT:
+        if len(log) >= LIMIT:
             raise Endless
         weather = self.weather
         if weather is not None and (call in weather.concerned or process.broken is not None):
@@ -198,7 +198,9 @@ class Scheduler(Power):
                 self._errors += [error] if error else []
                 self._log(task, call, args, None, error, done=False)
                 raise
-            self._log(task, call, args, told, None, done=True)
+            log.append(
+                _event((len(log), self.seconds, process.name, task.line, call, args, told, None, True, told, False))
+            )
         if self.kill_after is not None:
             self.kill_after -= 1
             if self.kill_after <= 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from releaser.engine.candidate import candidate
@@ -29,7 +29,7 @@ from releaser.policy import schedule
 from tests.engine.scene import artifact_of, content
 from tests.simulation.scheduler import Choices, Process, Scheduler
 from tests.simulation.shapes import Shape
-from tests.world import BRANCH, Account, Casks, Memory, Reporter, Scratch, World, in_memory
+from tests.world import BRANCH, Account, Casks, Memory, World, in_memory
 
 REPOSITORY = "harbor/cog"
 TEAM = "team:harbor/maintainers"
@@ -72,7 +72,6 @@ class Stage:
         self.world = World(RepositoryFacts(7, REPOSITORY, "main"), BOT, self.scheduler)
         self.scheduler.clock = self.world.clock
         self.scheduler.enter = self._enter
-        self.reporter = Reporter()
         self.policy = shape.policy(quorum)
         forge = self.world.forge
         for person in MAINTAINERS:
@@ -94,13 +93,7 @@ class Stage:
 
     def outside(self, process: Process) -> Outside:
         """The ports as *process* opens them."""
-        return replace(
-            self.world.outside(),
-            scratch=Scratch(self.world.forge),
-            clock=Machine(self.scheduler, process),
-            workers=self.scheduler,
-            reporter=self.reporter,
-        )
+        return self.world.outside(Machine(self.scheduler, process), self.scheduler)
 
     def drafts(self, process: Process) -> Callable[[], object]:
         """A job that drafts the release."""
