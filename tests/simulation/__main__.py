@@ -16,7 +16,7 @@ from tests.simulation.crashes import every
 from tests.simulation.matrix import cells, story_of
 from tests.simulation.play import Outcome, play
 from tests.simulation.scheduler import Event
-from tests.simulation.seeds import story
+from tests.simulation.seeds import Stories, story
 from tests.simulation.shrink import shrink
 from tests.simulation.story import Story
 
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.seed is not None or options.story:
         return _replay(Story.parse(options.story) if options.story else story(options.seed))
     by_seed = not (options.crashes or options.matrix)
+    stories: Sequence[Story]
     if options.crashes:
         stories = every(options.crashes)
     elif options.matrix:
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stories = [story_of(cell, number) for number, cell in planned if cell.strikes]
         _say(f"{len(planned)} cells, of which {len(planned) - len(stories)} cannot be: {_reasons()}")
     else:
-        stories = [story(seed) for seed in range(options.first, options.first + options.seeds)]
+        stories = Stories(range(options.first, options.first + options.seeds))
     report = _campaign(stories, options.jobs)
     _say(report.text())
     for outcome in report.failures[:_SHOWN]:

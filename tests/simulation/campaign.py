@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.simulation.play import Outcome, play
-from tests.simulation.seeds import story
+from tests.simulation.seeds import Stories
 from tests.simulation.story import Story
 
 CHUNK = 100
@@ -108,7 +108,7 @@ def _plain(value: object) -> str:
 
 def run(first: int, count: int, *, stop_at_first: bool = True) -> Report:
     """The stories of *count* seeds from *first* on, in this process."""
-    return collect((story(seed) for seed in range(first, first + count)), stop_at_first=stop_at_first)
+    return collect(Stories(range(first, first + count)), stop_at_first=stop_at_first)
 
 
 def collect(stories: Iterable[Story], *, stop_at_first: bool = False) -> Report:

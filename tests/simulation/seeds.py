@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from random import Random
+from typing import overload
 
 from tests.simulation.faults import DAY, LONG_PAUSE, Act, Strike
 from tests.simulation.matrix import Cell, cells
@@ -74,6 +75,23 @@ def story(seed: int) -> Story:
         skew=tuple(random.choice((0.0,) * 8 + (-300.0, 300.0, DAY, -DAY)) for _ in range(racers)),
         delays=tuple(random.choice((0.0, 0.0, 5.0, 60.0, 130.0)) for _ in range(racers)),
     )
+
+
+class Stories(Sequence[Story]):
+    """The stories of *seeds*, each made up when it is asked for: what is handed to another process is a range."""
+
+    def __init__(self, seeds: range) -> None:
+        self._seeds = seeds
+
+    def __len__(self) -> int:
+        return len(self._seeds)
+
+    @overload
+    def __getitem__(self, place: int) -> Story: ...
+    @overload
+    def __getitem__(self, place: slice) -> Stories: ...
+    def __getitem__(self, place: int | slice) -> Story | Stories:
+        return Stories(self._seeds[place]) if isinstance(place, slice) else story(self._seeds[place])
 
 
 @cache
