@@ -61,7 +61,7 @@ class Document(BaseModel):
 
 
 D = TypeVar("D", bound=Document)
-_PLAIN = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+_PLAIN = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, check_circular=False)
 
 
 @lru_cache(maxsize=64)  # a run reads the same few documents again before every step

@@ -124,7 +124,7 @@ class _Play:
             tuple(self.storm.fired),
             self.runs,
             self.ticks,
-            self.scheduler.seconds - self.began,
+            self.scheduler.clock.seconds - self.began,
             len(self.scheduler.log),
             len(left),
             tuple(self.choices.made),
@@ -185,7 +185,7 @@ class _Play:
 
     def _converge(self) -> str:
         """Rounds of one run once the faults have stopped, until one finds the release ended and writes nothing (I9)."""
-        self.began, held, state = self.scheduler.seconds, 0, ""
+        self.began, held, state = self.scheduler.clock.seconds, 0, ""
         ended = ""
         while self.runs < RUNS:
             self.runs += 1
@@ -203,8 +203,8 @@ class _Play:
             self.scheduler.sleep(60)
         else:
             self._broken("I8", f"still {state} after {RUNS} runs without a fault")
-        if self.ticks > TICKS or self.scheduler.seconds - self.began > HOURS * 3600:
-            spent = self.scheduler.seconds - self.began
+        if self.ticks > TICKS or self.scheduler.clock.seconds - self.began > HOURS * 3600:
+            spent = self.scheduler.clock.seconds - self.began
             self._broken("I8", f"it took {self.ticks} ticks and {spent / 3600:.1f} hours to end {state}")
         return state
 
@@ -238,7 +238,7 @@ class _Play:
 
     def _reported(self, process: Process) -> None:
         """What a run says of the release has a cause as well, even if a later one ends better."""
-        allowed = reports(self.story, self.storm.fired, self.scheduler.seconds)
+        allowed = reports(self.story, self.storm.fired, self.scheduler.clock.seconds)
         if isinstance(process.result, State) and process.result not in allowed:
             self._broken("I8", f"{process.name} says it is {process.result}, for no cause")
 
@@ -257,7 +257,7 @@ class _Play:
         return self._ends() & _HELD
 
     def _ends(self) -> frozenset[str]:
-        return ends(self.story, self.storm.fired, self.scheduler.seconds)
+        return ends(self.story, self.storm.fired, self.scheduler.clock.seconds)
 
     def _expected(self, state: str) -> None:
         """The end has a cause: without one a release that was approved is out."""

@@ -136,9 +136,10 @@ class Weather(Protocol):
 
 
 class Time(Protocol):
-    """The world's time."""
+    """The world's time, and the same in seconds since every story began."""
 
     time: datetime
+    seconds: float
 
     def pass_by(self, seconds: float) -> None: ...
 
@@ -162,19 +163,9 @@ class Scheduler(Power):
         self.interleaved = False
         self._tasks: list[Task] = []
         self._count = 0
-        self._read: datetime | None = None
-        self._seconds = 0.0
         self._moving: Task | None = None
         self._hub: greenlet | None = None
         self._entered: Process | None = None
-
-    @property
-    def seconds(self) -> float:
-        """The world's time since every story began."""
-        if self._read is not self.clock.time:
-            self._read = self.clock.time
-            self._seconds = (self._read - EPOCH).total_seconds()
-        return self._seconds
 
     # The port calls
 
@@ -199,7 +190,9 @@ class Scheduler(Power):
                 self._log(task, call, args, None, error, done=False)
                 raise
             log.append(
-                _event((len(log), self.seconds, process.name, task.line, call, args, told, None, True, told, False))
+                _event(
+                    (len(log), self.clock.seconds, process.name, task.line, call, args, told, None, True, told, False)
+                )
             )
         if self.kill_after is not None:
             self.kill_after -= 1
@@ -241,7 +234,7 @@ class Scheduler(Power):
 
     def note(self, who: str, what: str, *args: object) -> None:
         """Put on the log what somebody did without a port."""
-        self.log.append(Event(len(self.log), self.seconds, who, (), what, args, None, None, True, None))
+        self.log.append(Event(len(self.log), self.clock.seconds, who, (), what, args, None, None, True, None))
 
     def _log(
         self,
@@ -256,7 +249,21 @@ class Scheduler(Power):
     ) -> None:
         log, truth = self.log, value if done else None
         log.append(
-            _event((len(log), self.seconds, task.process.name, task.line, call, args, value, error, done, truth, late))
+            _event(
+                (
+                    len(log),
+                    self.clock.seconds,
+                    task.process.name,
+                    task.line,
+                    call,
+                    args,
+                    value,
+                    error,
+                    done,
+                    truth,
+                    late,
+                )
+            )
         )
 
     # Processes

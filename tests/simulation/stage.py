@@ -57,7 +57,7 @@ class Machine:
         return self.scheduler.clock.time + self.process.skew
 
     def elapsed(self) -> float:
-        return self.scheduler.seconds
+        return self.scheduler.clock.seconds
 
     def sleep(self, seconds: float) -> None:
         self.scheduler.sleep(seconds)
