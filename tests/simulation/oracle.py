@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.simulation.oracle_guard import Guard, Manifest, read_manifest
+from tests.simulation.oracle_guard import FACTS, Guard, Manifest, read_manifest
 from tests.simulation.oracle_ledger import Violation, chain, read
 from tests.simulation.scheduler import Event
 
@@ -48,7 +48,6 @@ class Evidence:
 class _Run:
     """What one process has read, meant and sent so far."""
 
-    facts: dict[tuple[int, ...], dict[str, Event]] = field(default_factory=lambda: defaultdict(dict))
     intents: dict[str, int] = field(default_factory=dict)
     shown: set[tuple[str, str, str, str, str]] = field(default_factory=set)
     visible: set[tuple[str, str, str, str, str]] = field(default_factory=set)
@@ -122,14 +121,7 @@ class _Judge:
 
     # Reads
 
-    def _fact(self, event: Event) -> None:
-        if event.error is None:
-            name = _name(event.call)
-            key = f"voter {event.args[0].id}" if name == "voter" else name
-            self.runs[event.process].facts[event.task][key] = event
-
     def _releases(self, event: Event) -> None:
-        self._fact(event)
         run = self.runs[event.process]
         if event.error is None:
             run.public = run.public or any(not r.draft for r in event.result or ())
@@ -257,18 +249,17 @@ class _Judge:
             self._broken("I1", f"sends {place[3]}, which it did not see absent", event)
 
     def _guarded_manifest(self, event: Event) -> Manifest | None:
-        releases = self._facts(event).get("releases")
+        releases = next((seen for name, seen in self._reads(event) if name == "releases"), None)
         return read_manifest(releases.result, self.evidence.uploaded) if releases else None
 
-    def _facts(self, event: Event) -> dict[str, Event]:
-        """The latest reads of the calling task and of those that started it."""
-        facts: dict[str, Event] = {}
-        by_task = self.runs[event.process].facts
-        for length in range(1, len(event.task) + 1):
-            for name, seen in by_task.get(event.task[:length], {}).items():
-                if name not in facts or facts[name].step < seen.step:
-                    facts[name] = seen
-        return facts
+    def _reads(self, event: Event, since: int = -1) -> Iterator[tuple[str, Event]]:
+        """The facts that the calling task and those that started it have read *since* a step, the newest first."""
+        for step in range(event.step - 1, since, -1):
+            seen = self.evidence.log[step]
+            name = _FACTS.get(seen.call)
+            mine = seen.process == event.process and event.task[: len(seen.task)] == seen.task
+            if name is not None and mine and seen.error is None and not seen.late:
+                yield f"voter {seen.args[0].id}" if name == "voter" else name, seen
 
     def _allowed(self, event: Event, key: str, target: str) -> Manifest | None:
         """The approved manifest, if everything that allows the effect was read after its intent, and was good."""
@@ -289,7 +280,9 @@ class _Judge:
                 run.before_target, run.last_target = run.last_send, target
             run.last_send = event.step
             since = max(intent, run.before_target)
-        facts = {name: read for name, read in self._facts(event).items() if read.step > since}
+        facts: dict[str, Event] = {}
+        for name, seen in self._reads(event, since):
+            facts.setdefault(name, seen)
         self.manifest = self.manifest or self._guarded_manifest(event)
         guard = Guard(facts, self.evidence.uploaded, begun=self._has_begun(event))
         for invariant, what in guard.objections():
@@ -355,10 +348,7 @@ def _word(event: Event) -> str:
 _EPOCH = 1767614400.0  # 2026-01-05 12:00 UTC, when every story begins
 
 
-@functools.cache
-def _name(call: str) -> str:
-    """What a call is called at its port."""
-    return call.rpartition(".")[2]
+_FACTS = {f"forge.{name}": name for name in (*FACTS, "voter")}
 
 
 @functools.cache
@@ -366,8 +356,7 @@ def _handler(call: str) -> str:
     """The name of what takes in a call of that name; empty for one that says nothing."""
     part, _, name = call.rpartition(".")
     if part == "forge":
-        facts = dict.fromkeys(("tag", "branches_with", "freeze_of", "checks", "file", "voter"), "_fact")
-        return {"publish": "_undraft", "releases": "_releases", "is_public": "_is_public", **facts}.get(name, "")
+        return {"publish": "_undraft", "releases": "_releases", "is_public": "_is_public"}.get(name, "")
     if part == "ledger":
         return "_extend" if name == "extend" else ""
     return {
