@@ -7,7 +7,7 @@ A `Strike` is data, so that a story can be written down, shortened and told in w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -267,5 +267,5 @@ def _word(value: object) -> str:
         return " ".join(_word(v) for v in value)
     if isinstance(value, bytes):
         return value.decode(errors="replace")
-    named: Mapping[str, Any] = {n: getattr(value, n, None) for n in ("id", "name", "tag", "login")}
-    return " ".join(str(v) for v in named.values() if v is not None)
+    named = (getattr(value, name, None) for name in ("id", "name", "tag", "login"))
+    return " ".join(str(v) for v in named if v is not None)

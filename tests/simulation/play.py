@@ -35,6 +35,7 @@ _TRIES = 12
 Job = Callable[[Process], Callable[[], object]]
 _REST = 700.0
 _HELD = frozenset({"awaiting approval", "publishing", "undrafted"})
+"""States in which nothing more happens where approvals were taken away or never given."""
 _LOOKED_AT = frozenset({"needs human", "burned"})
 """Ends that a run finds out by trying: it claims the release for that, and changes nothing else."""
 _WRITES = frozenset({"create_draft", "upload", "remove", "publish", "commit", "pull_request", "extend"})
@@ -192,7 +193,7 @@ class _Play:
             self.ticks += 1
             before = len(self.scheduler.log)
             state = next(iter(self._publish(1, counted=True)), "crashed")
-            held = held + 1 if state in ("partial", *self._held()) else 0
+            held = held + 1 if state == "partial" or (state in _HELD and state in self._ends()) else 0
             wrote = self._written(before, state) if state in SETTLED else []
             if held > 2 or (state in SETTLED and not wrote):
                 break
@@ -238,9 +239,10 @@ class _Play:
 
     def _reported(self, process: Process) -> None:
         """What a run says of the release has a cause as well, even if a later one ends better."""
-        allowed = reports(self.story, self.storm.fired, self.scheduler.clock.seconds)
-        if isinstance(process.result, State) and process.result not in allowed:
-            self._broken("I8", f"{process.name} says it is {process.result}, for no cause")
+        if isinstance(process.result, State):
+            allowed = reports(self.story, self.storm.fired, self.scheduler.clock.seconds)
+            if process.result not in allowed:
+                self._broken("I8", f"{process.name} says it is {process.result}, for no cause")
 
     def _bugs(self, processes: list[Process]) -> None:
         for process in processes:
@@ -251,10 +253,6 @@ class _Play:
                 self._broken("bug", f"{process.name} raises {error!r}")
 
     # After
-
-    def _held(self) -> frozenset[str]:
-        """States in which nothing more happens, for approvals were taken away or never given."""
-        return self._ends() & _HELD
 
     def _ends(self) -> frozenset[str]:
         return ends(self.story, self.storm.fired, self.scheduler.clock.seconds)
