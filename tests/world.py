@@ -753,14 +753,16 @@ class Scratch:
         room = _Room()
         self._forge.download(asset, cast(Path, room), lambda _: None)
         if asset.digest:
-            if f"sha256:{sha256(room.data)}" != asset.digest:
-                raise ExternalError("asset-digest", "the bytes are other ones", object=asset.name)
+            if (found := f"sha256:{sha256(room.data)}") != asset.digest:
+                raise ExternalError(
+                    "asset-digest", "the bytes are other ones", object=asset.name, found=found, wanted=asset.digest
+                )
             self._known[asset.digest] = room.data
         return room.data
 
 
 class _Room:
-    """What is written to a file that nobody asks for its name."""
+    """What is written to a file whose name does not matter."""
 
     data: bytes = b""
 

@@ -131,7 +131,7 @@ class TemporaryScratch:
                     object=asset.name,
                     found=found,
                     wanted=asset.digest,
-                    hint="run the same command again",
+                    hint="run the same command again; if it stays, the file is damaged there: upload it anew",
                 )
             self._known[asset.digest] = data
         return data

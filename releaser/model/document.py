@@ -113,7 +113,7 @@ def canonical_json(value: Any) -> bytes:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value is text, truths, nulls and small integers alone: in ASCII, JSON spells that in one way."""
+    """Whether a value is made of text, truths, nulls and small integers alone: in ASCII, there is one spelling."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if type(key) is not str or (type(inner) is not str and not _is_plain(inner)):

@@ -51,7 +51,7 @@ Gate = Callable[[Case], Iterator[GateRow]]
 
 
 class Row(NamedTuple):
-    """Makes one gate's rows: ``Row("branch", "v1.0.0").fail("…")``."""
+    """Makes one gate's rows: ``Row("branch", "v1.0.0").fail("…")``. A tuple, for many are made before every step."""
 
     name: str
     object: str

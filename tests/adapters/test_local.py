@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from releaser.adapters.local import SystemClock, TemporaryScratch, ThreadWorkers, private_folder
-from releaser.engine.ports import Asset, Fetched, RepositoryFacts
+from releaser.engine.ports import Asset, Fetched, RepositoryFacts, Scratch
 from releaser.errors import ExternalError
 from releaser.model.manifest import Person
 from tests.world import Reporter, World
@@ -105,42 +105,53 @@ def test_a_copy_that_failed_can_be_fetched_again(world: World, asset: Asset) -> 
         assert scratch.fetch(asset).file.read_bytes() == DATA
 
 
-def test_a_small_asset_is_read_once_while_it_shows_its_digest(world: World, asset: Asset) -> None:
-    with TemporaryScratch(world.forge, Reporter()) as scratch:
-        assert scratch.read(asset, len(DATA)) == DATA
-        before = len(world.power.calls)
-        assert scratch.read(asset, len(DATA)) == DATA
-        assert len(world.power.calls) == before
-        other = world.forge.put(next(iter(world.forge.held)), asset.name, b"other", BOT)
-        assert scratch.read(other, len(DATA)) == b"other"
+@pytest.fixture(params=["in a folder", "in memory"])
+def scratch(world: World, request: pytest.FixtureRequest) -> Iterator[Scratch]:
+    """The one that runs have, and the one that tests of the engine have: both read alike."""
+    if request.param == "in memory":
+        yield world.outside().scratch
+    else:
+        with TemporaryScratch(world.forge, Reporter()) as opened:
+            yield opened
 
 
-def test_bytes_of_another_digest_than_is_on_show_are_not_handed_out(world: World, asset: Asset) -> None:
-    world.forge.tamper(next(iter(world.forge.held)), asset.name, b"other")
-    with TemporaryScratch(world.forge, Reporter()) as scratch:
-        with pytest.raises(ExternalError) as caught:
-            scratch.read(asset, len(DATA))
-        error = caught.value
-        assert (error.code, error.found, error.wanted) == (
-            "asset-digest",
-            f"sha256:{hashlib.sha256(b'other').hexdigest()}",
-            asset.digest,
-        )
-        world.forge.tamper(next(iter(world.forge.held)), asset.name, DATA)
-        assert scratch.read(asset, len(DATA)) == DATA
-
-
-def test_a_small_asset_without_a_digest_is_read_as_it_is_now(world: World, asset: Asset) -> None:
-    bare = replace(asset, digest="")
-    with TemporaryScratch(world.forge, Reporter()) as scratch:
-        assert scratch.read(bare, len(DATA)) == DATA
-        world.forge.tamper(next(iter(world.forge.held)), asset.name, b"other")
-        assert scratch.read(bare, len(DATA)) == b"other"
-
-
-def test_an_asset_that_is_too_large_is_not_read(world: World, asset: Asset) -> None:
+def test_a_small_asset_is_read_once_while_it_shows_its_digest(world: World, asset: Asset, scratch: Scratch) -> None:
+    assert scratch.read(asset, len(DATA)) == DATA
     before = len(world.power.calls)
-    with TemporaryScratch(world.forge, Reporter()) as scratch, pytest.raises(ExternalError) as caught:
+    assert scratch.read(asset, len(DATA)) == DATA
+    assert len(world.power.calls) == before
+    world.forge.tamper(next(iter(world.forge.held)), asset.name, b"other")
+    other = replace(asset, digest=f"sha256:{hashlib.sha256(b'other').hexdigest()}")
+    assert scratch.read(other, len(DATA)) == b"other"
+
+
+def test_bytes_of_another_digest_than_is_on_show_are_not_handed_out(
+    world: World, asset: Asset, scratch: Scratch
+) -> None:
+    world.forge.tamper(next(iter(world.forge.held)), asset.name, b"other")
+    with pytest.raises(ExternalError) as caught:
+        scratch.read(asset, len(DATA))
+    error = caught.value
+    assert (error.code, error.retryable, error.found, error.wanted) == (
+        "asset-digest",
+        True,
+        f"sha256:{hashlib.sha256(b'other').hexdigest()}",
+        asset.digest,
+    )
+    world.forge.tamper(next(iter(world.forge.held)), asset.name, DATA)
+    assert scratch.read(asset, len(DATA)) == DATA
+
+
+def test_a_small_asset_without_a_digest_is_read_as_it_is_now(world: World, asset: Asset, scratch: Scratch) -> None:
+    bare = replace(asset, digest="")
+    assert scratch.read(bare, len(DATA)) == DATA
+    world.forge.tamper(next(iter(world.forge.held)), asset.name, b"other")
+    assert scratch.read(bare, len(DATA)) == b"other"
+
+
+def test_an_asset_that_is_too_large_is_not_read(world: World, asset: Asset, scratch: Scratch) -> None:
+    before = len(world.power.calls)
+    with pytest.raises(ExternalError) as caught:
         scratch.read(asset, len(DATA) - 1)
     assert (caught.value.code, caught.value.retryable) == ("asset-too-large", False)
     assert len(world.power.calls) == before

@@ -27,12 +27,16 @@ def read(line: bytes) -> Mapping[str, Any]:
     return record
 
 
+_PLAIN = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 @functools.lru_cache(maxsize=4096)
 def _holds(line: bytes) -> bool:
-    """Whether a record's hash is that of the line without it, to the byte."""
-    stated = str(read(line)["hash"])
+    """Whether a record is in canonical form, and its hash is that of the line without it."""
+    record = dict(read(line))
+    stated = str(record.pop("hash"))
     rest = line.removesuffix(b"\n").replace(b',"hash":"%b"' % stated.encode(), b"")
-    return hashlib.sha256(rest).hexdigest() == stated
+    return rest == _PLAIN.encode(record).encode() and hashlib.sha256(rest).hexdigest() == stated
 
 
 def chain(lines: Sequence[bytes]) -> Iterator[Violation]:
@@ -45,7 +49,7 @@ def chain(lines: Sequence[bytes]) -> Iterator[Violation]:
             return
         record = read(line)
         if not _holds(line):
-            yield Violation("I10", f"the hash of record {number} does not fit")
+            yield Violation("I10", f"record {number} is in another form, or its hash does not fit")
         if (record["seq"], record["previous"]) != (number, previous):
             yield Violation("I10", f"record {number} does not follow the one before")
         if record["kind"] == "run":

@@ -233,7 +233,7 @@ class _Play:
             self.ticks += sum(p.slept for p in processes)
         for process in processes:
             self._reported(process)
-            self.said += [f"{process.name}: {process.result or process.error!r}"]
+            self.said += [f"{process.name}: {process.result or process.error or 'it saw nothing'!r}"]
             self.said += [f"  {p} ({getattr(p, 'found', '')})" for p in process.problems]
         return [str(p.result) for p in processes if isinstance(p.result, State)]
 

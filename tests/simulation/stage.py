@@ -120,20 +120,20 @@ class Stage:
             view: View | None = None
             ledger: Ledger | None = None
             try:
-                view = look(outside, self.subject)
                 ledger = Ledger(self.world.ledger, ForgeClock(outside.forge, outside.clock), process.name)
+                view = look(outside, self.subject)
                 result: Result = publish(outside, ledger, self.subject, PATIENCE, view)
             except ReleaserError as error:
                 process.problems.append(error)
-                return _unseen(error) if view is None else self._state(view, ledger, error)
+                return self._state(view, ledger, error) if view and ledger else _unseen(error)
             process.problems += result.problems
             return result.state
 
         return run
 
-    def _state(self, view: View, ledger: Ledger | None, error: ReleaserError) -> State:
-        """The state of a release whose run was stopped by *error* before anything was done."""
-        state, _ = standing(view, ledger.entries() if ledger else (), self.subject.again)
+    def _state(self, view: View, ledger: Ledger, error: ReleaserError) -> State:
+        """The state of a release, as *view* showed it, whose run was stopped by *error* before anything was done."""
+        state, _ = standing(view, ledger.entries(), self.subject.again)
         return outlook(state, {}, (error,))
 
     def _enter(self, process: Process) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import itertools
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -119,6 +121,15 @@ def one_line(number: int, change: Callable[[bytes], bytes | None]) -> Evidence:
     return replace(good(), lines=[line for line in lines if line is not None])
 
 
+def respelled(line: bytes) -> bytes:
+    """The same record with a space in it, and the hash of that spelling."""
+    record = json.loads(line)
+    stated = b',"hash":"%b"' % record["hash"].encode()
+    spaced = line.rstrip().replace(b'"kind":', b'"kind": ')
+    digest = hashlib.sha256(spaced.replace(stated, b"")).hexdigest()
+    return spaced.replace(record["hash"].encode(), digest.encode()) + b"\n"
+
+
 def other_bytes(event: Event) -> Event:
     if event.call != FIRST_SEND:
         return event
@@ -169,6 +180,7 @@ LIES = {
     "a dependency that nobody sees": Lie("I7", lambda: without("pypi.visible", "coglet")),
     "files that nobody can download": Lie("I7", lambda: without("forge.is_public")),
     "an edited record": Lie("I10", lambda: one_line(3, lambda line: line.replace(b"2026", b"2027"))),
+    "a record in another spelling": Lie("I10", lambda: one_line(3, respelled)),
     "a record less": Lie("I10", lambda: one_line(3, lambda _: None)),
     "a record that is cut": Lie("I10", lambda: one_line(3, lambda line: line[:20])),
     "records in another order": Lie("I10", lambda: replace(good(), lines=[*reversed(good().lines)])),
