@@ -19,7 +19,7 @@ from tests.simulation.story import Story
 ROOT = Path(__file__).parent.parent.parent
 CORPUS = Path(__file__).with_name("corpus.jsonl").read_text().splitlines()
 SEEDS, SLICES = 400, 4
-TWICE = 100
+TWICE = 1000
 TRACES = """
 from tests.simulation.play import play
 from tests.simulation.seeds import story
