@@ -154,10 +154,17 @@ class Clock:
     def __init__(self, power: Power) -> None:
         self.power = power
         self.time = EPOCH
-        self.seconds = 0.0
         self.skew = timedelta()
         self._due: list[tuple[datetime, int, Callable[[], object]]] = []
         self._count = 0
+
+    @property
+    def time(self) -> datetime:
+        return self._time
+
+    @time.setter
+    def time(self, time: datetime) -> None:
+        self._time, self.seconds = time, (time - EPOCH).total_seconds()
 
     def now(self) -> datetime:
         return self.time + self.skew
@@ -178,13 +185,9 @@ class Clock:
         """Let time go by, and everything happen in it that is due."""
         until = self.time + timedelta(seconds=seconds)
         while self._due and self._due[0][0] <= until:
-            at, _, act = heapq.heappop(self._due)
-            self._set(at)
+            self.time, _, act = heapq.heappop(self._due)
             act()
-        self._set(until)
-
-    def _set(self, time: datetime) -> None:
-        self.time, self.seconds = time, (time - EPOCH).total_seconds()
+        self.time = until
 
 
 class Workers:

@@ -173,10 +173,10 @@ class Scheduler(Power):
         task = self._moving
         if task is None:
             return perform()  # somebody looks from outside
-        process, call, alone, log = task.process, f"{part.label}.{name}", len(self._tasks) == 1, self.log
+        process, call, alone = task.process, f"{part.label}.{name}", len(self._tasks) == 1
         if process.dead or not alone:
             self._point(task)
-        if len(log) >= LIMIT:
+        if len(self.log) >= LIMIT:
             raise Endless
         weather = self.weather
         if weather is not None and (call in weather.concerned or process.broken is not None):
@@ -189,11 +189,7 @@ class Scheduler(Power):
                 self._errors += [error] if error else []
                 self._log(task, call, args, None, error, done=False)
                 raise
-            log.append(
-                _event(
-                    (len(log), self.clock.seconds, process.name, task.line, call, args, told, None, True, told, False)
-                )
-            )
+            self._log(task, call, args, told, None, done=True)
         if self.kill_after is not None:
             self.kill_after -= 1
             if self.kill_after <= 0:
@@ -247,24 +243,8 @@ class Scheduler(Power):
         done: bool,
         late: bool = False,
     ) -> None:
-        log, truth = self.log, value if done else None
-        log.append(
-            _event(
-                (
-                    len(log),
-                    self.clock.seconds,
-                    task.process.name,
-                    task.line,
-                    call,
-                    args,
-                    value,
-                    error,
-                    done,
-                    truth,
-                    late,
-                )
-            )
-        )
+        log, seconds, who, truth = self.log, self.clock.seconds, task.process.name, value if done else None
+        log.append(_event((len(log), seconds, who, task.line, call, args, value, error, done, truth, late)))
 
     # Processes
 
